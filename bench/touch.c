@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Page touches: fills a plain anonymous mapping, then touches one word of page after page in a
+ * chosen order and says how many touches a second that was. Every touch verifies what it reads.
+ *
+ * A page is 512 words: 8 words that the last 8 writes went to in turn, 248 random words, and 256
+ * words of counting numbers. All of it can be computed from the page's number and the number of
+ * writes it has had (`writes`, in .bss, so that no pager takes it over).
+ *
+ * Threads own every n-th page each. The program does not know whether anybody pages it.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define PAGE       4096u
+#define WORDS      (PAGE / sizeof(uint64_t))
+#define NR_STAMPS  8u
+#define MAX_PAGES  (4u << 20) /* 16 GiB */
+#define MAX_THREAD 256u
+
+enum order { ORDER_RANDOM, ORDER_SEQUENTIAL, ORDER_ZIPF };
+
+static const struct workload {
+	const char *name;
+	enum order order;
+	bool is_write;
+} workloads[] = {
+    {"random-read", ORDER_RANDOM, false},
+    {"random-write", ORDER_RANDOM, true},
+    {"sequential-read", ORDER_SEQUENTIAL, false},
+    {"sequential-write", ORDER_SEQUENTIAL, true},
+    {"zipf-read", ORDER_ZIPF, false},
+};
+
+/* Constants of Gray et al.'s zipf generator ("Quickly generating billion-record synthetic
+ * databases", 1994) for the pages that one thread owns. */
+struct zipf {
+	double theta, alpha, zetan, eta;
+	uint64_t scatter; /* rank * scatter mod n spreads the popular pages */
+};
+
+struct toucher {
+	pthread_t thread;
+	uint32_t index;
+	uint64_t rng, touches, wrong;
+	double verify_seconds;
+};
+
+static struct {
+	const struct workload *workload;
+	uint64_t footprint, touches, warm, seed;
+	double seconds;
+	uint32_t threads;
+	bool verify_all, no_thp;
+} opt = {.workload = &workloads[0], .footprint = 512u << 20, .seed = 1, .threads = 1};
+
+static uint64_t (*area)[WORDS];
+static uint64_t nr_pages;
+static uint32_t writes[MAX_PAGES];
+static struct zipf zipf;
+static struct toucher touchers[MAX_THREAD];
+static uint64_t quota; /* touches of each thread in this phase; 0: until `deadline` */
+static double deadline;
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+static uint64_t random_next(uint64_t *state)
+{
+	return mix(*state += 0x9e3779b97f4a7c15ull);
+}
+
+static uint64_t random_below(uint64_t *state, uint64_t n)
+{
+	return (uint64_t)((unsigned __int128)random_next(state) * n >> 64);
+}
+
+/* What word @w of @page must be: the stamp of write number k lies in word k % NR_STAMPS. */
+static uint64_t word_of(uint64_t page, uint32_t w)
+{
+	if (w < NR_STAMPS) {
+		uint32_t n = writes[page];
+		uint32_t k = n - (n - w) % NR_STAMPS;
+		return w > n ? 0 : mix(opt.seed ^ page << 32 ^ k);
+	}
+	if (w < WORDS / 2)
+		return mix(opt.seed + page * WORDS + w);
+	return page * (WORDS / 2) + (w - WORDS / 2);
+}
+
+static void zipf_init(uint64_t n)
+{
+	zipf.theta = 0.99;
+	zipf.alpha = 1 / (1 - zipf.theta);
+	for (uint64_t i = 1; i <= n; i++)
+		zipf.zetan += pow((double)i, -zipf.theta);
+	double zeta2 = 1 + pow(2, -zipf.theta);
+	zipf.eta = (1 - pow(2.0 / (double)n, 1 - zipf.theta)) / (1 - zeta2 / zipf.zetan);
+	/* A prime far above any n has no common divisor with it: every page is some rank's. */
+	zipf.scatter = 2305843009213693951ull % n;
+}
+
+static uint64_t zipf_next(uint64_t *rng, uint64_t n)
+{
+	double u = (double)(random_next(rng) >> 11) * 0x1p-53;
+	double uz = u * zipf.zetan;
+	uint64_t rank;
+	if (uz < 1)
+		rank = 0;
+	else if (uz < 1 + pow(0.5, zipf.theta))
+		rank = 1;
+	else
+		rank = (uint64_t)((double)n * pow(zipf.eta * u - zipf.eta + 1, zipf.alpha));
+	if (rank >= n)
+		rank = n - 1;
+	return (uint64_t)((unsigned __int128)rank * zipf.scatter % n);
+}
+
+static void *fill(void *arg)
+{
+	struct toucher *t = arg;
+	for (uint64_t page = t->index; page < nr_pages; page += opt.threads) {
+		for (uint32_t w = 0; w < WORDS; w++)
+			area[page][w] = word_of(page, w);
+	}
+	return NULL;
+}
+
+/* One touch: a write stores first, so that the first access to the page is the write, and then
+ * looks whether the write before it is still there. */
+static void touch_page(struct toucher *t, uint64_t page)
+{
+	volatile uint64_t *words = area[page];
+	uint32_t w;
+	if (opt.workload->is_write) {
+		w = writes[page] % NR_STAMPS;
+		uint64_t before = word_of(page, w);
+		uint32_t next = ++writes[page];
+		words[next % NR_STAMPS] = mix(opt.seed ^ page << 32 ^ next);
+		t->wrong += words[w] != before;
+	} else {
+		w = (uint32_t)random_below(&t->rng, WORDS);
+		t->wrong += words[w] != word_of(page, w);
+	}
+}
+
+static void *touch_pages(void *arg)
+{
+	struct toucher *t = arg;
+	uint64_t n = nr_pages / opt.threads, i, index = 0;
+	for (i = 0; quota == 0 || i < quota; i++) {
+		if (quota == 0 && i % 64 == 0 && now() >= deadline)
+			break;
+		switch (opt.workload->order) {
+		case ORDER_RANDOM:
+			index = random_below(&t->rng, n);
+			break;
+		case ORDER_SEQUENTIAL:
+			index = i % n;
+			break;
+		case ORDER_ZIPF:
+			index = zipf_next(&t->rng, n);
+			break;
+		}
+		touch_page(t, index * opt.threads + t->index);
+	}
+	t->touches = i;
+	return NULL;
+}
+
+static void *verify(void *arg)
+{
+	struct toucher *t = arg;
+	for (uint64_t page = t->index; page < nr_pages; page += opt.threads) {
+		bool is_wrong = false;
+		for (uint32_t w = 0; w < WORDS; w++)
+			is_wrong |= area[page][w] != word_of(page, w);
+		t->wrong += is_wrong;
+	}
+	return NULL;
+}
+
+/* Run @phase in every thread (the only one: here). Return: seconds it took. */
+static double run_phase(void *(*phase)(void *))
+{
+	double start = now();
+	deadline = start + opt.seconds;
+	if (opt.threads == 1) {
+		phase(&touchers[0]);
+		return now() - start;
+	}
+	for (uint32_t i = 0; i < opt.threads; i++) {
+		int err = pthread_create(&touchers[i].thread, NULL, phase, &touchers[i]);
+		if (err != 0) {
+			fprintf(stderr, "touch: cannot start a thread: %s\n", strerror(err));
+			exit(2);
+		}
+	}
+	for (uint32_t i = 0; i < opt.threads; i++)
+		pthread_join(touchers[i].thread, NULL);
+	return now() - start;
+}
+
+static uint64_t number_or_die(const char *name, const char *text)
+{
+	char *end;
+	errno = 0;
+	unsigned long long n = strtoull(text, &end, 0);
+	if (errno == 0 && end != text && *end != '\0' && end[1] == '\0') {
+		const char *units = "KMG", *unit = strchr(units, *end & ~0x20);
+		if (unit != NULL) {
+			n <<= 10 * (unit - units + 1);
+			end++;
+		}
+	}
+	if (errno != 0 || end == text || *end != '\0' || *text == '-') {
+		fprintf(stderr, "touch: %s %s: not a number\n", name, text);
+		exit(2);
+	}
+	return n;
+}
+
+static const struct workload *workload_or_die(const char *name)
+{
+	for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
+		if (strcmp(name, workloads[i].name) == 0)
+			return &workloads[i];
+	}
+	fprintf(stderr,
+	    "touch: --workload %s: use random-read, random-write, sequential-read, "
+	    "sequential-write or zipf-read\n",
+	    name);
+	exit(2);
+}
+
+static void parse_options(int argc, char **argv)
+{
+	static const struct option longs[] = {{"workload", 1, NULL, 'w'},
+	    {"footprint", 1, NULL, 'f'}, {"threads", 1, NULL, 't'}, {"touches", 1, NULL, 'n'},
+	    {"seconds", 1, NULL, 's'}, {"warm", 1, NULL, 'W'}, {"seed", 1, NULL, 'S'},
+	    {"verify", 0, NULL, 'v'}, {"no-thp", 0, NULL, 'T'}, {0}};
+	int c;
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 'w':
+			opt.workload = workload_or_die(optarg);
+			break;
+		case 'f':
+			opt.footprint = number_or_die("--footprint", optarg);
+			break;
+		case 't':
+			opt.threads = (uint32_t)number_or_die("--threads", optarg);
+			break;
+		case 'n':
+			opt.touches = number_or_die("--touches", optarg);
+			break;
+		case 's':
+			opt.seconds = (double)number_or_die("--seconds", optarg);
+			break;
+		case 'W':
+			opt.warm = number_or_die("--warm", optarg);
+			break;
+		case 'S':
+			opt.seed = number_or_die("--seed", optarg);
+			break;
+		case 'v':
+			opt.verify_all = true;
+			break;
+		case 'T':
+			opt.no_thp = true;
+			break;
+		default:
+			exit(2);
+		}
+	}
+	nr_pages = opt.footprint / PAGE;
+	if (opt.threads < 1 || opt.threads > MAX_THREAD || nr_pages < opt.threads ||
+	    nr_pages > MAX_PAGES || optind != argc) {
+		fprintf(stderr,
+		    "touch: needs 1 to %u threads, at least a page for each, and at most "
+		    "%u pages\n",
+		    MAX_THREAD, MAX_PAGES);
+		exit(2);
+	}
+	if (opt.touches == 0 && opt.seconds == 0)
+		opt.touches = nr_pages;
+}
+
+int main(int argc, char **argv)
+{
+	parse_options(argc, argv);
+	/* For a fair reference on a machine that gives huge pages unasked. */
+	if (opt.no_thp && prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0)
+		perror("touch: PR_SET_THP_DISABLE");
+	area =
+	    mmap(NULL, nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED) {
+		perror("touch: mmap");
+		return 2;
+	}
+	if (opt.workload->order == ORDER_ZIPF)
+		zipf_init(nr_pages / opt.threads);
+	for (uint32_t i = 0; i < opt.threads; i++) {
+		touchers[i].index = i;
+		touchers[i].rng = mix(opt.seed * 1000003 + i);
+	}
+
+	double fill_seconds = run_phase(fill);
+	if (opt.warm != 0) {
+		quota = (opt.warm + opt.threads - 1) / opt.threads;
+		run_phase(touch_pages);
+	}
+	quota = (opt.touches + opt.threads - 1) / opt.threads;
+	double seconds = run_phase(touch_pages);
+	uint64_t touches = 0, wrong = 0;
+	for (uint32_t i = 0; i < opt.threads; i++)
+		touches += touchers[i].touches;
+	if (opt.verify_all)
+		run_phase(verify);
+	for (uint32_t i = 0; i < opt.threads; i++)
+		wrong += touchers[i].wrong;
+
+	printf("{\"workload\": \"%s\", \"threads\": %u, \"pages\": %llu, \"fill_per_s\": %.0f, "
+	       "\"touches\": %llu, \"seconds\": %.3f, \"per_s\": %.0f, \"wrong\": %llu}\n",
+	    opt.workload->name, opt.threads, (unsigned long long)nr_pages,
+	    (double)nr_pages / fill_seconds, (unsigned long long)touches, seconds,
+	    (double)touches / seconds, (unsigned long long)wrong);
+	return wrong != 0;
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+/* The summary as JSON; see summary.h. */
+#include "summary.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)MIN(n, (uint64_t)INT64_MAX));
+}
+
+/* Names and paths are bytes; JSON wants UTF-8. */
+static json_t *text(const char *bytes)
+{
+	char clean[512];
+	json_t *value = json_string(bytes);
+	size_t i;
+
+	if (value)
+		return value;
+	for (i = 0; bytes[i] && i < sizeof(clean) - 1; i++)
+		clean[i] = (unsigned char)bytes[i] < 0x80 ? bytes[i] : '?';
+	clean[i] = '\0';
+	return json_string(clean);
+}
+
+/* Three decimals of a microsecond are nanoseconds: more would be noise. */
+static json_t *real(double n)
+{
+	return json_real((double)(int64_t)(n * 1000 + 0.5) / 1000);
+}
+
+static json_t *latency(const struct latency *l)
+{
+	return json_pack("{s:o, s:o, s:o}", "p50", real(l->p50_us), "p99", real(l->p99_us), "max",
+	    real(l->max_us));
+}
+
+static json_t *percent(uint64_t part_ns, uint64_t whole_ns)
+{
+	return real(whole_ns ? 100.0 * (double)part_ns / (double)whole_ns : 0);
+}
+
+static void put_faults(json_t *o, const struct counts *c)
+{
+	json_object_set_new(o, "faults",
+	    json_pack("{s:o, s:o, s:o, s:o, s:o}", "minor_zero", number(c->minor_zero),
+	        "minor_refill", number(c->minor_refill), "minor_write", number(c->minor_write),
+	        "major", number(c->major), "invalid", number(c->invalid)));
+	json_object_set_new(o, "refaults", number(c->refaults));
+	json_object_set_new(o, "evictions",
+	    json_pack("{s:o, s:o, s:o, s:o}", "clean", number(c->evict_clean), "dirty",
+	        number(c->evict_dirty), "zero", number(c->evict_zero), "same_content",
+	        number(c->same_content)));
+	json_object_set_new(o, "readahead",
+	    json_pack("{s:o, s:o}", "pages", number(c->readahead_pages), "used",
+	        number(c->readahead_used)));
+}
+
+static void put_io(json_t *o, const struct counts *c)
+{
+	json_object_set_new(o, "swap_io",
+	    json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "read_bytes",
+	        number(c->read_bytes), "written_bytes", number(c->written_bytes), "read_ops",
+	        number(c->read_ops), "write_ops", number(c->write_ops), "read_errors",
+	        number(c->read_errors), "write_errors", number(c->write_errors), "checksum_errors",
+	        number(c->checksum_errors), "used_bytes", number(c->swap_used_bytes)));
+	json_object_set_new(o, "guard",
+	    json_pack(
+	        "{s:o, s:o}", "calls", number(c->guard_calls), "pinned", number(c->pinned_calls)));
+}
+
+/* The part that processes and total have in common. */
+static void put_sections(json_t *o, const struct process_summary *p)
+{
+	const struct counts *c = &p->counts;
+
+	put_faults(o, c);
+	put_io(o, c);
+	json_object_set_new(o, "frames",
+	    json_pack(
+	        "{s:o, s:o}", "budget", number(c->frames_budget), "peak", number(c->frames_peak)));
+	json_object_set_new(o, "managed_bytes_peak", number(c->managed_peak));
+	json_object_set_new(o, "outside_bytes_peak", number(c->outside_peak));
+	json_object_set_new(o, "fault_us",
+	    json_pack("{s:o, s:o}", "minor", latency(&p->minor), "major", latency(&p->major)));
+	json_object_set_new(o, "stall",
+	    json_pack("{s:o, s:o}", "some_pct", percent(c->stall_some_ns, p->wall_ns), "full_pct",
+	        percent(c->stall_full_ns, p->wall_ns)));
+}
+
+static json_t *process(const struct process_summary *p)
+{
+	json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "pid", number(p->pid), "ppid",
+	    number(p->ppid), "program", text(p->program), "wall_s", real((double)p->wall_ns / 1e9),
+	    "engine", text(p->engine), "policy", text(p->policy));
+
+	put_sections(o, p);
+	return o;
+}
+
+static void put_exit(json_t *o, const struct summary *s)
+{
+	bool has_code = s->has_ended && !s->exit_signal;
+	bool has_signal = s->has_ended && s->exit_signal;
+
+	json_object_set_new(o, "exit",
+	    json_pack("{s:o, s:o}", "code", has_code ? json_integer(s->exit_code) : json_null(),
+	        "signal", has_signal ? json_integer(s->exit_signal) : json_null()));
+}
+
+static json_t *whole(const struct summary *s, uint64_t interval)
+{
+	json_t *o = json_object(), *list = json_array(), *total = json_object();
+
+	if (interval)
+		json_object_set_new(o, "interval", number(interval));
+	json_object_set_new(o, "program", text(s->program));
+	if (!interval)
+		put_exit(o, s);
+	json_object_set_new(o, "wall_s", real((double)s->wall_ns / 1e9));
+	json_object_set_new(o, "ram_bytes", number(s->ram_bytes));
+	json_object_set_new(o, "page_bytes", number(PAGE_BYTES));
+	json_object_set_new(o, "engine", text(s->engine));
+	json_object_set_new(o, "policy", text(s->policy));
+	json_object_set_new(o, "swap", text(s->swap));
+	for (uint32_t i = 0; i < s->nr; i++)
+		json_array_append_new(list, process(&s->processes[i]));
+	json_object_set_new(o, "processes", list);
+	put_sections(total, &s->total);
+	json_object_set_new(o, "total", total);
+	json_object_set_new(o, "uncounted_processes", number(s->nr_uncounted));
+	json_object_set_new(o, "unmanaged_execs", number(s->nr_unmanaged_execs));
+	return o;
+}
+
+int summary_write_json(const struct summary *s, FILE *f, uint64_t interval, bool is_line)
+{
+	json_t *o = whole(s, interval);
+	size_t flags = JSON_REAL_PRECISION(15) | (is_line ? JSON_COMPACT : JSON_INDENT(2));
+
+	errno = 0;
+	int failed = !o || json_dumpf(o, f, flags);
+	json_decref(o);
+	if (failed || putc('\n', f) == EOF || fflush(f))
+		return errno ? -errno : -ENOMEM;
+	return 0;
+}

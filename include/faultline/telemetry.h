@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The shared memory in which every paged process keeps its counters, and which `faultline run`
+ * maps: what a process counted is there however it ended.
+ *
+ * A memfd made by the CLI: one header page, then FL_NR_PROCESSES records of FL_PROCESS_BYTES. A
+ * process claims the next record (header.nr_claimed) when its pager starts: at program start, and
+ * again in a forked child. Only its owner writes a record; readers take each field as it is. The
+ * file is sparse: records never claimed cost nothing.
+ */
+#ifndef FAULTLINE_TELEMETRY_H
+#define FAULTLINE_TELEMETRY_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define FL_TELEMETRY_MAGIC 0x31454e494c544c46ull /* "FLTLINE1" */
+#define FL_NR_PROCESSES    65536u
+#define FL_PROCESS_BYTES   16384u
+#define FL_HEADER_BYTES    4096u
+#define FL_TELEMETRY_BYTES (FL_HEADER_BYTES + (uint64_t)FL_NR_PROCESSES * FL_PROCESS_BYTES)
+
+/* Latencies: FL_HIST_SUB buckets for each power of two of nanoseconds, so a bucket is at most
+ * 12.5 % wide. Bucket of ns: values below FL_HIST_SUB have their own; above, see fl_hist_bucket. */
+#define FL_HIST_SUB     8u
+#define FL_HIST_BUCKETS 304u /* up to 2^40 ns */
+
+struct fl_hist {
+	_Atomic uint64_t max_ns;
+	_Atomic uint64_t count[FL_HIST_BUCKETS];
+};
+
+static inline unsigned fl_hist_bucket(uint64_t ns)
+{
+	if (ns < FL_HIST_SUB)
+		return (unsigned)ns;
+	unsigned log2 = 63u - (unsigned)__builtin_clzll(ns);
+	unsigned b = (log2 - 2u) * FL_HIST_SUB + (unsigned)(ns >> (log2 - 3u) & (FL_HIST_SUB - 1u));
+	return b < FL_HIST_BUCKETS ? b : FL_HIST_BUCKETS - 1u;
+}
+
+/* Smallest ns that falls into bucket @b. */
+static inline uint64_t fl_hist_floor(unsigned b)
+{
+	if (b < 2u * FL_HIST_SUB)
+		return b;
+	return (uint64_t)(FL_HIST_SUB + b % FL_HIST_SUB) << (b / FL_HIST_SUB - 1u);
+}
+
+/* The last transitions of pages, for finding out how a byte went wrong. */
+#define FL_NR_EVENTS 256u
+
+struct fl_event {
+	_Atomic uint64_t when_ns; /* CLOCK_MONOTONIC */
+	_Atomic uint64_t vpn;
+	_Atomic uint32_t slot; /* UINT32_MAX: none */
+	_Atomic uint32_t what; /* enum page_event of the pager (lib/telemetry/telemetry.h) */
+};
+
+struct fl_process {
+	_Atomic uint32_t state; /* 0 unclaimed, 1 being filled in, 2 live, 3 ended by exit() */
+	_Atomic uint32_t pid;
+	_Atomic uint32_t ppid;
+	char program[64]; /* comm or basename of the executable; cut off */
+	char engine[16], policy[16];
+	char swap[256]; /* the swap directory, and how it is used: "/var/tmp (O_DIRECT, io_uring)" */
+
+	_Atomic uint64_t start_ns; /* CLOCK_MONOTONIC */
+	_Atomic uint64_t end_ns;   /* 0 until state 3 */
+
+	_Atomic uint64_t minor_zero, minor_refill, minor_write; /* minor_write: first write to a clean
+	                                                         * page, part of minor_refill in reports */
+	_Atomic uint64_t major, invalid;
+	_Atomic uint64_t evict_clean, evict_dirty, evict_zero;
+	_Atomic uint64_t readahead_pages, readahead_used;
+	_Atomic uint64_t read_bytes, written_bytes, read_ops, write_ops;
+	_Atomic uint64_t read_errors, write_errors, checksum_errors;
+	_Atomic uint64_t same_content; /* dirty pages found unchanged: write spared */
+
+	_Atomic uint64_t frames_budget, frames_used, frames_peak; /* frames */
+	_Atomic uint64_t resident_bytes;     /* pool + mapped pages, right now */
+	_Atomic uint64_t managed_bytes, managed_bytes_peak; /* touched: in a frame or in swap */
+	_Atomic uint64_t outside_bytes_peak; /* as sampled by the process itself; the CLI samples too */
+	_Atomic uint64_t swap_used_bytes;
+	_Atomic uint64_t stall_some_ns, stall_full_ns;
+	_Atomic uint64_t refaults;           /* pages read back soon after they were evicted */
+	_Atomic uint64_t guard_calls;        /* system calls trapped because of a managed pointer */
+	_Atomic uint64_t pinned_calls;       /* of them: passed on with the pointer as it was */
+
+	struct fl_hist minor, major_hist;
+
+	_Atomic uint32_t next_event;
+	struct fl_event events[FL_NR_EVENTS];
+};
+
+_Static_assert(sizeof(struct fl_process) <= FL_PROCESS_BYTES, "a process record has outgrown its place");
+
+struct fl_telemetry {
+	uint64_t magic;
+	uint32_t nr_processes, process_bytes;
+	_Atomic uint32_t nr_claimed; /* may exceed nr_processes: the rest went uncounted */
+	_Atomic uint64_t nr_unmanaged_execs; /* static or setuid programs started by paged ones */
+};
+
+static inline uint64_t fl_process_offset(uint32_t index)
+{
+	return FL_HEADER_BYTES + (uint64_t)index * FL_PROCESS_BYTES;
+}
+
+#endif

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+/* Metadata memory; see meta.h. */
+#include "base/meta.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/lock.h"
+#include "base/sys.h"
+
+#define CHUNK_BYTES (1u << 20)
+
+static struct lock chunk_lock = {.rank = LOCK_META};
+static char *chunk;          /* [chunk_lock] */
+static size_t chunk_left;    /* [chunk_lock] */
+static _Atomic size_t total; /* [atomic, relaxed] */
+
+void *meta_map(size_t bytes)
+{
+	long p = sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p < 0)
+		return NULL;
+	atomic_fetch_add_explicit(&total, bytes, memory_order_relaxed);
+	return (void *)p;
+}
+
+void meta_unmap(void *mem, size_t bytes)
+{
+	if (!mem)
+		return;
+	sys_call2(SYS_munmap, (long)mem, (long)bytes);
+	atomic_fetch_sub_explicit(&total, bytes, memory_order_relaxed);
+}
+
+void *meta_block(size_t bytes)
+{
+	void *block = NULL;
+
+	lock_acquire(&chunk_lock);
+	if (chunk_left < bytes) {
+		char *fresh = meta_map(CHUNK_BYTES);
+
+		if (!fresh)
+			goto out;
+		/* Small tables are touched one by one: 2 MiB pages would multiply their cost. */
+		sys_call3(SYS_madvise, (long)fresh, CHUNK_BYTES, MADV_NOHUGEPAGE);
+		chunk = fresh;
+		chunk_left = CHUNK_BYTES;
+	}
+	block = chunk;
+	chunk += bytes;
+	chunk_left -= bytes;
+out:
+	lock_release(&chunk_lock);
+	return block;
+}
+
+size_t meta_bytes(void)
+{
+	return atomic_load_explicit(&total, memory_order_relaxed);
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+/* Raw system calls through the gate; see sys.h. */
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define SA_RESTORER_FLAG 0x04000000ul
+
+/*
+ * long gate(nr, a, b, c, d, e, f): System V arguments to the kernel's registers. f, the seventh,
+ * comes on the stack. Position independent: it is copied to the gate page.
+ */
+__asm__(".text\n"
+        ".hidden fl_gate_code\n"
+        ".hidden fl_gate_code_end\n"
+        ".hidden fl_gate_after_syscall\n"
+        ".globl fl_gate_code\n"
+        ".globl fl_gate_code_end\n"
+        ".globl fl_gate_after_syscall\n"
+        ".type fl_gate_code, @function\n"
+        "fl_gate_code:\n"
+        "	mov %rdi, %rax\n"
+        "	mov %rsi, %rdi\n"
+        "	mov %rdx, %rsi\n"
+        "	mov %rcx, %rdx\n"
+        "	mov %r8, %r10\n"
+        "	mov %r9, %r8\n"
+        "	mov 8(%rsp), %r9\n"
+        "	syscall\n"
+        "fl_gate_after_syscall:\n"
+        "	ret\n"
+        "fl_gate_code_end:\n"
+        ".size fl_gate_code, . - fl_gate_code\n"
+        ".hidden fl_restorer\n"
+        ".globl fl_restorer\n"
+        ".type fl_restorer, @function\n"
+        "fl_restorer:\n"
+        "	mov $15, %rax\n" /* rt_sigreturn; in this encoding unwinders know it */
+        "	syscall\n"
+        ".size fl_restorer, . - fl_restorer\n");
+
+typedef long gate_fn(long nr, long a, long b, long c, long d, long e, long f);
+
+extern char fl_gate_code[], fl_gate_code_end[], fl_gate_after_syscall[];
+extern void fl_restorer(void);
+
+/* The assembler's offset of the instruction after `syscall` in the code above: 7 moves (3 + 3 +
+ * 3 + 3 + 3 + 3 + 5 bytes) and the 2 bytes of `syscall`. Checked in sys_gate_map(). */
+#define GATE_IP_OFFSET 25
+
+const uintptr_t sys_gate_ip = SYS_GATE_PAGE + GATE_IP_OFFSET;
+long (*sys_inject)(long nr);
+
+static gate_fn *gate = (gate_fn *)fl_gate_code; /* set once, before there are threads */
+
+long sys_call6(long nr, long a, long b, long c, long d, long e, long f)
+{
+	if (UNLIKELY(sys_inject)) {
+		long injected = sys_inject(nr);
+
+		if (injected < 0)
+			return injected;
+	}
+	return gate(nr, a, b, c, d, e, f);
+}
+
+int sys_gate_map(void)
+{
+	size_t len = (size_t)(fl_gate_code_end - fl_gate_code);
+
+	if ((uintptr_t)gate == SYS_GATE_PAGE)
+		return 0;
+	if (fl_gate_after_syscall - fl_gate_code != GATE_IP_OFFSET)
+		return -ENOEXEC;
+	long addr = sys_call6(SYS_mmap, (long)SYS_GATE_PAGE, PAGE_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (addr < 0)
+		return (int)addr;
+	if ((uintptr_t)addr != SYS_GATE_PAGE)
+		return -EEXIST;
+	memcpy((void *)SYS_GATE_PAGE, fl_gate_code, len);
+	long err = sys_call3(SYS_mprotect, (long)SYS_GATE_PAGE, PAGE_BYTES, PROT_READ | PROT_EXEC);
+	if (err)
+		return (int)err;
+	gate = (gate_fn *)SYS_GATE_PAGE;
+	return 0;
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int sys_signal_install(int sig, void (*handler)(int, void *, void *), uint64_t mask,
+    unsigned long flags, struct sys_sigaction *ret_old)
+{
+	struct sys_sigaction act = {
+	    .handler = (void *)handler,
+	    .flags = flags | SA_SIGINFO | SA_RESTORER_FLAG,
+	    .restorer = fl_restorer,
+	    .mask = mask,
+	};
+
+	return (int)sys_call4(SYS_rt_sigaction, sig, (long)&act, (long)ret_old, 8);
+}
+
+uint64_t sys_signals_block(bool also_faults)
+{
+	uint64_t old = 0, set = ~0ull;
+
+	if (!also_faults)
+		set &= ~(1ull << (SIGBUS - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGSYS - 1));
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&set, (long)&old, 8);
+	return old;
+}
+
+void sys_signals_restore(uint64_t mask)
+{
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+}
+
+int sys_fd_move_high(int fd)
+{
+	/* Below 1024, the usual soft limit; further down where that is taken or the limit is lower.
+	 */
+	static const int bases[] = {960, 704, 448, 192};
+
+	for (size_t i = 0; i < ARRAY_LEN(bases) && fd < bases[i]; i++) {
+		long high = sys_call3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, bases[i]);
+
+		if (high < 0)
+			continue;
+		sys_call1(SYS_close, fd);
+		return (int)high;
+	}
+	return fd;
+}

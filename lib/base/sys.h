@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Every system call that the pager makes goes through here, as a raw instruction: no errno, no
+ * cancellation, no interposed libc function, and one place where a test makes the n-th call fail.
+ *
+ * The instruction lies on a page of its own at a fixed address (sys.c), because the guard's
+ * filter lets calls pass that come from there; before sys_gate_map() a private copy is used.
+ */
+#ifndef FL_BASE_SYS_H
+#define FL_BASE_SYS_H
+
+#include "base/types.h"
+
+/* The kernel's struct sigaction, for raw rt_sigaction. */
+struct sys_sigaction {
+	void *handler;
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+/* Address of the page that holds the exempt syscall instruction, the same in every process:
+ * filters are inherited across exec. It lies just above the window. */
+#define SYS_GATE_PAGE 0x500000010000ull
+
+/* Address that the kernel reports (instruction pointer after `syscall`) for a call through the
+ * gate: what the filter compares with. */
+extern const uintptr_t sys_gate_ip;
+
+/*
+ * Map the gate page at SYS_GATE_PAGE and use it from now on. Idempotent.
+ * Return: 0 or -errno. Context: thread.
+ */
+int sys_gate_map(void);
+
+/*
+ * Make system call @nr. Return: its result, or -errno. Context: any.
+ */
+long sys_call6(long nr, long a, long b, long c, long d, long e, long f);
+
+/* Hook for fault injection: when set, asked before each call; a negative result is returned
+ * instead of making the call. Set by tests only. */
+extern long (*sys_inject)(long nr);
+
+#define sys_call0(nr)                sys_call6((nr), 0, 0, 0, 0, 0, 0)
+#define sys_call1(nr, a)             sys_call6((nr), (a), 0, 0, 0, 0, 0)
+#define sys_call2(nr, a, b)          sys_call6((nr), (a), (b), 0, 0, 0, 0)
+#define sys_call3(nr, a, b, c)       sys_call6((nr), (a), (b), (c), 0, 0, 0)
+#define sys_call4(nr, a, b, c, d)    sys_call6((nr), (a), (b), (c), (d), 0, 0)
+#define sys_call5(nr, a, b, c, d, e) sys_call6((nr), (a), (b), (c), (d), (e), 0)
+
+/* Return: monotonic time in ns. Context: any (vDSO). */
+uint64_t now_ns(void);
+
+/*
+ * Install @handler (SA_SIGINFO) for @sig with the kernel directly, whatever the program believes.
+ * @mask: signals blocked while it runs; @flags: SA_* besides SA_SIGINFO and SA_RESTORER.
+ * @ret_old may be NULL. Return: 0 or -errno. Context: any.
+ */
+int sys_signal_install(int sig, void (*handler)(int, void *, void *), uint64_t mask,
+    unsigned long flags, struct sys_sigaction *ret_old);
+
+/* Block all signals but none of SIGBUS, SIGSEGV, SIGSYS unless @also_faults. Return: the mask
+ * before. Context: any. */
+uint64_t sys_signals_block(bool also_faults);
+void sys_signals_restore(uint64_t mask);
+
+/* Move @fd to a high number, close-on-exec, so that a program's own low descriptors are where it
+ * expects them. Return: the new fd (the old one is closed), or @fd itself where no high number
+ * is free. Context: any. */
+int sys_fd_move_high(int fd);
+
+#endif

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+/* Frames, places and pool buffers; see frame.h. */
+#include "frame/frame.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "base/ensure.h"
+#include "base/meta.h"
+#include "base/sys.h"
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA           0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+/* An eighth of RAM holds pages that wait for their second chance and pages in I/O:
+ * a guess, refined in doc/performance.md. */
+static uint32_t pool_size(uint32_t nr_frames)
+{
+	return MIN(MAX(nr_frames / 8, 16u), 32768u);
+}
+
+int frames_init(struct frames *fs, uint32_t nr_frames)
+{
+	uint32_t words;
+
+	fs->nr_frames = nr_frames;
+	fs->nr_bufs = pool_size(nr_frames) & ~15u;
+	fs->nr_places = nr_frames - fs->nr_bufs;
+	words = (fs->nr_bufs + 63) / 64;
+	fs->frame = meta_map(nr_frames * sizeof(*fs->frame));
+	fs->buf_free = meta_map(words * sizeof(uint64_t));
+	if (!fs->frame || !fs->buf_free)
+		return -ENOMEM;
+	long pool = sys_call6(SYS_mmap, (long)POOL_START, (long)fs->nr_bufs << PAGE_SHIFT,
+	    PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (pool < 0)
+		return (int)pool;
+	/* A 2 MiB page would make buffers resident that nobody uses. */
+	sys_call3(SYS_madvise, pool, (long)fs->nr_bufs << PAGE_SHIFT, MADV_NOHUGEPAGE);
+	sys_call5(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, pool,
+	    (long)fs->nr_bufs << PAGE_SHIFT, (long)"faultline-pool");
+	fs->pool = (char *)pool;
+
+	lock_init(&fs->lock, LOCK_FRAME);
+	for (uint32_t i = 0; i < fs->nr_bufs; i++)
+		fs->buf_free[i / 64] |= 1ull << (i % 64);
+	for (uint32_t i = 0; i < nr_frames; i++)
+		fs->frame[i].next = i + 1;
+	fs->frame[nr_frames - 1].next = UINT32_MAX;
+	fs->free_head = 0;
+	atomic_store(&fs->bufs_free, fs->nr_bufs);
+	atomic_store(&fs->places_free, (int32_t)fs->nr_places);
+	return 0;
+}
+
+void frames_after_fork(struct frames *fs)
+{
+	atomic_store(&fs->freed.nr_waiting, 0);
+}
+
+uint32_t places_take(struct frames *fs, uint32_t want)
+{
+	int32_t have = atomic_load(&fs->places_free);
+	int32_t take;
+
+	do {
+		take = MIN((int32_t)want, have);
+		if (take <= 0)
+			return 0;
+	} while (!atomic_compare_exchange_weak(&fs->places_free, &have, have - take));
+	return (uint32_t)take;
+}
+
+void places_give(struct frames *fs, uint32_t nr)
+{
+	if (!nr)
+		return;
+	int32_t before = atomic_fetch_add(&fs->places_free, (int32_t)nr);
+	ensure(before + (int32_t)nr <= (int32_t)fs->nr_places);
+}
+
+/* [lock] Take the lowest free buffer; there is one. */
+static uint32_t buf_take_one(struct frames *fs)
+{
+	while (!fs->buf_free[fs->buf_cursor])
+		fs->buf_cursor++;
+	uint32_t bit = (uint32_t)__builtin_ctzll(fs->buf_free[fs->buf_cursor]);
+	fs->buf_free[fs->buf_cursor] &= ~(1ull << bit);
+	uint32_t buf = fs->buf_cursor * 64 + bit;
+	if (buf >= atomic_load(&fs->bufs_touched))
+		atomic_store(&fs->bufs_touched, buf + 1);
+	return buf;
+}
+
+uint32_t bufs_take(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve)
+{
+	uint32_t nr = 0;
+
+	lock_acquire(&fs->lock);
+	uint32_t nr_free = atomic_load(&fs->bufs_free);
+	while (nr < want && nr_free > reserve) {
+		ret_bufs[nr++] = buf_take_one(fs);
+		nr_free--;
+	}
+	atomic_store(&fs->bufs_free, nr_free);
+	lock_release(&fs->lock);
+	return nr;
+}
+
+void buf_give(struct frames *fs, uint32_t buf)
+{
+	uint64_t bit = 1ull << (buf % 64);
+
+	lock_acquire(&fs->lock);
+	ensure(buf < fs->nr_bufs && !(fs->buf_free[buf / 64] & bit));
+	fs->buf_free[buf / 64] |= bit;
+	fs->buf_cursor = MIN(fs->buf_cursor, buf / 64);
+	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + 1);
+	lock_release(&fs->lock);
+}
+
+struct frame_nr frame_take(struct frames *fs, struct vpn vpn)
+{
+	lock_acquire(&fs->lock);
+	struct frame_nr nr = {fs->free_head};
+	ensure(nr.v != UINT32_MAX);
+	struct frame *f = &fs->frame[nr.v];
+	fs->free_head = f->next;
+	f->next = UINT32_MAX;
+	f->ref = SWAP_REF_NONE;
+	f->buf = BUF_NONE;
+	atomic_store(&f->flags, 0);
+	atomic_store(&f->vpn, vpn.v);
+	uint32_t used = atomic_load(&fs->frames_used) + 1;
+	atomic_store(&fs->frames_used, used);
+	if (used > atomic_load(&fs->frames_peak))
+		atomic_store(&fs->frames_peak, used);
+	lock_release(&fs->lock);
+	return nr;
+}
+
+void frame_give(struct frames *fs, struct frame_nr nr)
+{
+	struct frame *f = frame_of(fs, nr);
+
+	ensure(f->buf == BUF_NONE);
+	lock_acquire(&fs->lock);
+	ensure(atomic_load(&f->vpn) != UINT64_MAX);
+	atomic_store(&f->vpn, UINT64_MAX);
+	f->next = fs->free_head;
+	fs->free_head = nr.v;
+	atomic_store(&fs->frames_used, atomic_load(&fs->frames_used) - 1);
+	lock_release(&fs->lock);
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Frames: the emulated RAM.
+ *
+ * The budget is nr_frames. It is split once and for all into the pool, nr_bufs page buffers that
+ * hold HELD pages and pages in I/O, and nr_places, the number of pages that may be mapped in the
+ * program at a time. What is resident can thus never exceed
+ *
+ *     places taken + pool = nr_places + nr_bufs = nr_frames,
+ *
+ * whatever is being copied from one to the other: a page is mapped only with a place in hand, and
+ * the place is given back only after the page was unmapped. A frame number names a page's frame
+ * wherever its bytes are: MAPPED (it owns a place), HELD or READING (it owns a buffer).
+ */
+#ifndef FL_FRAME_FRAME_H
+#define FL_FRAME_FRAME_H
+
+#include "base/lock.h"
+#include "base/types.h"
+#include "swap/store.h"
+
+/* The pool always lies here, outside the window: whoever looks from outside can find it. */
+#define POOL_START 0x500000100000ull
+
+#define BUF_NONE UINT32_MAX
+
+enum frame_flag {
+	FRAME_CHOSEN = 1,  /* [policy lock] the policy has chosen it and waits for the answer */
+	FRAME_WRITING = 2, /* [L1 lock] its buffer is queued for or under a write: keep the buffer */
+	FRAME_ORPHAN = 4,  /* [L1 lock] its page went away during the write: the writer frees it */
+};
+
+struct frame {
+	_Atomic uint64_t vpn;        /* [L1 lock of that page] */
+	struct swap_ref ref;         /* [L1 lock] the clean copy, or none */
+	uint32_t buf;                /* [L1 lock] pool buffer, or BUF_NONE */
+	uint32_t next;               /* [frame lock] free list, write queue */
+	_Atomic uint8_t flags;       /* see enum frame_flag */
+};
+
+struct frames {
+	uint32_t nr_frames, nr_bufs, nr_places; /* [const] */
+	struct frame *frame;                    /* [const] nr_frames of them */
+	char *pool;                             /* [const] nr_bufs pages */
+
+	_Atomic int32_t places_free;
+
+	struct lock lock;      /* rank LOCK_FRAME */
+	uint32_t free_head;    /* [lock] */
+	uint64_t *buf_free;    /* [lock] one bit per buffer, 1 = free */
+	uint32_t buf_cursor;   /* [lock] no buffer is free in the words below this one */
+	_Atomic uint32_t bufs_free;   /* [lock] to write */
+	_Atomic uint32_t bufs_touched; /* [lock] to write; buffers from here on were never used, and
+	                                * are not resident */
+	_Atomic uint32_t frames_used; /* [lock] to write */
+	_Atomic uint32_t frames_peak; /* [lock] to write */
+
+	struct event freed; /* signalled when places or buffers come back */
+};
+
+/* @nr_frames: the budget. Return: 0 or -ENOMEM. */
+int frames_init(struct frames *fs, uint32_t nr_frames);
+/* In a forked child: nobody waits any more. */
+void frames_after_fork(struct frames *fs);
+
+/* Take up to @want places. Return: how many. Context: any. */
+uint32_t places_take(struct frames *fs, uint32_t want);
+/* Give back places whose pages are unmapped. Does not signal. */
+void places_give(struct frames *fs, uint32_t nr);
+
+/* Take up to @want buffers, the lowest that are free, leaving @reserve free ones.
+ * Return: how many. Context: any. */
+uint32_t bufs_take(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve);
+void buf_give(struct frames *fs, uint32_t buf);
+
+/* Take a frame number for @vpn; never fails while the caller owns a place or a buffer for it. */
+struct frame_nr frame_take(struct frames *fs, struct vpn vpn);
+void frame_give(struct frames *fs, struct frame_nr nr);
+
+static inline struct frame *frame_of(struct frames *fs, struct frame_nr nr)
+{
+	return &fs->frame[nr.v];
+}
+
+static inline void *buf_addr(struct frames *fs, uint32_t buf)
+{
+	return fs->pool + ((size_t)buf << PAGE_SHIFT);
+}
+
+#endif

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+/* The copy transport; see transport.h. */
+#include "frame/transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/sys.h"
+#include "fault/uffd_abi.h"
+
+/* "This process" for process_madvise, without a descriptor (Linux 6.14). */
+#define PIDFD_SELF_GROUP (-10001)
+
+static int uffd_ioctl(struct transport *t, unsigned long request, void *arg)
+{
+	return (int)sys_call3(SYS_ioctl, t->uffd, (long)request, (long)arg);
+}
+
+void transport_init(struct transport *t, int uffd)
+{
+	t->uffd = uffd;
+	t->self_mem = -1;
+	t->no_vector = false;
+}
+
+void transport_fini(struct transport *t)
+{
+	if (t->self_mem >= 0)
+		sys_call1(SYS_close, t->self_mem);
+	t->self_mem = -1;
+}
+
+/*
+ * What is one region to us may be several mappings to the kernel (whether it merges neighbours is
+ * its own business), and a userfaultfd call must not cross from one to the next: it answers
+ * ENOENT. Then the rest goes page by page.
+ */
+int transport_map(struct transport *t, struct vpn vpn, const void *from, uint32_t nr, bool protect)
+{
+	size_t done = 0, len = (size_t)nr << PAGE_SHIFT, step = len;
+
+	while (done < len) {
+		struct uffdio_copy c = {
+		    .dst = vpn_addr(vpn) + done,
+		    .src = (uintptr_t)from + done,
+		    .len = MIN(step, len - done),
+		    .mode = protect ? UFFDIO_COPY_MODE_WP : 0,
+		};
+		int err = uffd_ioctl(t, UFFDIO_COPY, &c);
+
+		if (c.copy > 0)
+			done += (size_t)c.copy;
+		else if (err == -ENOENT && step > PAGE_BYTES)
+			step = PAGE_BYTES;
+		/* EAGAIN: the address space is changing under us. */
+		else if (err && err != -EAGAIN)
+			return err;
+	}
+	return 0;
+}
+
+static int protect_range(struct transport *t, uintptr_t start, size_t len, bool protect)
+{
+	struct uffdio_writeprotect wp = {
+	    .range = {.start = start, .len = len},
+	    .mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+	int err;
+
+	do
+		err = uffd_ioctl(t, UFFDIO_WRITEPROTECT, &wp);
+	while (err == -EAGAIN);
+	return err;
+}
+
+int transport_protect(struct transport *t, struct vpn vpn, uint32_t nr, bool protect)
+{
+	int err = protect_range(t, vpn_addr(vpn), (size_t)nr << PAGE_SHIFT, protect);
+
+	for (uint32_t i = 0; err == -ENOENT && nr > 1 && i < nr; i++) {
+		int e = protect_range(t, vpn_addr(vpn) + i * PAGE_BYTES, PAGE_BYTES, protect);
+
+		if (e)
+			return e;
+		if (i == nr - 1)
+			err = 0;
+	}
+	return err;
+}
+
+/* A PROT_NONE page can be read only through /proc/self/mem. */
+static int read_forced(struct transport *t, struct vpn vpn, void *to)
+{
+	if (t->self_mem == -1) {
+		long fd = sys_call4(
+		    SYS_openat, AT_FDCWD, (long)"/proc/self/mem", O_RDONLY | O_CLOEXEC, 0);
+
+		t->self_mem = fd >= 0 ? sys_fd_move_high((int)fd) : -2;
+	}
+	if (t->self_mem < 0)
+		return -EACCES;
+	long n = sys_call4(SYS_pread64, t->self_mem, (long)to, PAGE_BYTES, (long)vpn_addr(vpn));
+	return n == (long)PAGE_BYTES ? 0 : -EIO;
+}
+
+int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access)
+{
+	if (no_access)
+		return read_forced(t, vpn, to);
+	memcpy(to, (const void *)vpn_addr(vpn), PAGE_BYTES);
+	return 0;
+}
+
+int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr)
+{
+	int err = 0;
+
+	if (nr > 1 && !t->no_vector) {
+		size_t total = 0;
+
+		for (uint32_t i = 0; i < nr; i++)
+			total += runs[i].iov_len;
+		long n = sys_call5(
+		    SYS_process_madvise, PIDFD_SELF_GROUP, (long)runs, nr, MADV_DONTNEED, 0);
+		if (n == (long)total)
+			return 0;
+		if (n < 0)
+			t->no_vector = true;
+		/* A part may be done: doing it again is harmless, the pages are ours. */
+	}
+	for (uint32_t i = 0; i < nr; i++) {
+		long e = sys_call3(
+		    SYS_madvise, (long)runs[i].iov_base, (long)runs[i].iov_len, MADV_DONTNEED);
+
+		if (e)
+			err = (int)e;
+	}
+	return err;
+}
+
+void transport_wake(struct transport *t, struct vpn vpn)
+{
+	struct uffdio_range range = {.start = vpn_addr(vpn), .len = PAGE_BYTES};
+
+	uffd_ioctl(t, UFFDIO_WAKE, &range);
+}
+
+int transport_register(struct transport *t, uintptr_t addr, size_t len)
+{
+	struct uffdio_register r = {
+	    .range = {.start = addr, .len = len},
+	    .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+	};
+
+	return uffd_ioctl(t, UFFDIO_REGISTER, &r);
+}
+
+int transport_unregister(struct transport *t, uintptr_t addr, size_t len)
+{
+	struct uffdio_range range = {.start = addr, .len = len};
+
+	return uffd_ioctl(t, UFFDIO_UNREGISTER, &range);
+}

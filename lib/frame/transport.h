@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The `copy` transport: moves pages between pool and program. Adding a translation (map) needs no
+ * TLB shootdown; taking one away does, so that is done for many pages by one call.
+ */
+#ifndef FL_FRAME_TRANSPORT_H
+#define FL_FRAME_TRANSPORT_H
+
+#include <sys/uio.h>
+
+#include "base/types.h"
+
+struct transport {
+	int uffd;         /* [const] the userfaultfd of this process */
+	int self_mem;     /* /proc/self/mem, -1: not opened yet, -2: cannot be */
+	bool no_vector;   /* process_madvise does not work here: one madvise per run */
+};
+
+void transport_init(struct transport *t, int uffd);
+void transport_fini(struct transport *t);
+
+/*
+ * Map @nr pages from @vpn with the bytes at @from (@nr pages); write-protected, so that the first
+ * write is seen, or not. The pages must not be mapped. Wakes who waits for them.
+ * Return: 0, -EEXIST (already mapped; earlier ones of the run are mapped), or -errno.
+ * Context: fault; L1 lock held.
+ */
+int transport_map(struct transport *t, struct vpn vpn, const void *from, uint32_t nr, bool protect);
+
+/* Write-protect @nr pages from @vpn, or make them writable again. Return: 0 or -errno. */
+int transport_protect(struct transport *t, struct vpn vpn, uint32_t nr, bool protect);
+
+/* Copy the mapped page @vpn into @to; @no_access: the program made it PROT_NONE.
+ * Return: 0 or -errno. */
+int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access);
+
+/* Unmap @nr runs of pages, given as address ranges. Return: 0 or -errno. */
+int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr);
+
+/* Wake threads that wait for a page although nothing had to be mapped. */
+void transport_wake(struct transport *t, struct vpn vpn);
+
+/* Register or unregister a range of mappings with the userfaultfd. Return: 0 or -errno. */
+int transport_register(struct transport *t, uintptr_t addr, size_t len);
+int transport_unregister(struct transport *t, uintptr_t addr, size_t len);
+
+#endif

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Page-table entry: 64 bits laid out like an x86-64 one, so that what is printed can be read with
+ * the book beside it.
+ *
+ *     63         57 56 55 54   52 51            12 11      7  6  5  4  3  2  1  0
+ *    | 0           |NA|BS| state | frame number or |    0    | D| 0| 0| 0| U| W| P|
+ *    |             |  |  |       | swap reference  |         |  |  |  |  |  |  |  |
+ *
+ * P is set exactly in state MAPPED. The states (design: "the life of a page"):
+ *
+ *     NONE      never touched, or dropped as all zero: reads as zeros. The entry is 0.
+ *     MAPPED    the program sees it; bits 12-51 are its frame. D: mapped writable, so perhaps
+ *               written; else mapped write-protected, and clean.
+ *     HELD      in a frame, but unmapped: its bytes lie in the pool. D: differs from its slot.
+ *     READING   a frame is waiting for its bytes from swap.
+ *     SWAPPED   only in swap; bits 12-51 are the swap reference.
+ *
+ * A frame's swap reference (its clean copy) is in the frame table.
+ */
+#ifndef FL_MMU_PTE_H
+#define FL_MMU_PTE_H
+
+#include "base/types.h"
+
+enum page_state {
+	PAGE_NONE = 0,
+	PAGE_MAPPED = 1,
+	PAGE_HELD = 2,
+	PAGE_READING = 3,
+	PAGE_SWAPPED = 4,
+};
+
+#define PTE_PRESENT   (1ull << 0)
+#define PTE_WRITE     (1ull << 1)
+#define PTE_USER      (1ull << 2)
+#define PTE_DIRTY     (1ull << 6)
+#define PTE_BUSY      (1ull << 55) /* MAPPED, and being unmapped: wait */
+#define PTE_NO_ACCESS (1ull << 56) /* the program made it PROT_NONE: not even we can read it */
+
+#define PTE_PAYLOAD_SHIFT 12
+#define PTE_PAYLOAD_MASK  (((1ull << 40) - 1) << PTE_PAYLOAD_SHIFT)
+#define PTE_STATE_SHIFT   52
+#define PTE_STATE_MASK    (7ull << PTE_STATE_SHIFT)
+
+static inline enum page_state pte_state(uint64_t pte)
+{
+	return (enum page_state)((pte & PTE_STATE_MASK) >> PTE_STATE_SHIFT);
+}
+
+static inline uint64_t pte_payload(uint64_t pte)
+{
+	return (pte & PTE_PAYLOAD_MASK) >> PTE_PAYLOAD_SHIFT;
+}
+
+static inline struct frame_nr pte_frame(uint64_t pte)
+{
+	return (struct frame_nr){(uint32_t)pte_payload(pte)};
+}
+
+/* An entry in @state with @payload; @flags: PTE_DIRTY, PTE_NO_ACCESS, PTE_BUSY. */
+static inline uint64_t pte_make(enum page_state state, uint64_t payload, uint64_t flags)
+{
+	uint64_t pte = (uint64_t)state << PTE_STATE_SHIFT | payload << PTE_PAYLOAD_SHIFT | flags;
+
+	if (state == PAGE_MAPPED)
+		pte |= PTE_PRESENT | PTE_USER | (flags & PTE_DIRTY ? PTE_WRITE : 0);
+	return pte;
+}
+
+#endif

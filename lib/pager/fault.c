@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Fault service: what happens between the touch of an absent page and its retry.
+ *
+ * Any number of threads at once. A fault looks at its region under the map lock (shared), then at
+ * its PTE under the lock of the L1 table. What needs no I/O is done there and then. For a read the
+ * PTE becomes READING, both locks are dropped, and whoever else touches the page waits for its
+ * event; completion needs the L1 lock only, because nobody takes a READING page away.
+ */
+#include "pager/internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/ensure.h"
+#include "base/say.h"
+#include "base/sys.h"
+
+enum step {
+	STEP_WAIT, /* another thread is busy with the page: wait for it, then again */
+	STEP_ROOM, /* no place or no buffer: reclaim, then again */
+	STEP_READ, /* the read described in struct fault is to be done, with no lock */
+	STEP_DONE,
+	STEP_INVALID,
+	STEP_FOREIGN, /* in the window, but not managed */
+	STEP_ERROR,
+};
+
+enum fault_kind {
+	KIND_SPURIOUS, /* somebody else had served it already */
+	KIND_ZERO,
+	KIND_REFILL,
+	KIND_WRITE,
+	KIND_MAJOR,
+};
+
+struct fault {
+	struct vpn vpn;
+	bool is_write;
+	enum fault_kind kind;
+	uint32_t places; /* taken and not used yet */
+	uint32_t ticket; /* of the page's event, for STEP_WAIT */
+	uint32_t window; /* pages to read at once; 0: not decided yet */
+
+	uint32_t nr_read;                  /* STEP_READ: pages vpn .. vpn + nr_read - 1 */
+	struct swap_page page[MAX_WINDOW]; /* theirs, same order */
+	struct frame_nr frame[MAX_WINDOW];
+};
+
+static bool allows(int prot, bool is_write)
+{
+	return is_write ? prot & PROT_WRITE : prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+/* One page, now mapped with @frame. L1 lock held. */
+static void page_mapped(uint64_t *pte, struct frame_nr frame, bool is_dirty)
+{
+	pte_set(pte, PAGE_MAPPED, frame.v, is_dirty ? PTE_DIRTY : 0);
+	policy_insert(frame);
+}
+
+/*
+ * How many pages to zero-fill at once: a program that walks through fresh memory will go on, so
+ * the run grows with the number of neighbours below that it has touched already.
+ */
+static uint32_t zero_run(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	unsigned i = ptab_index(f->vpn, 1);
+	uint32_t below = 0, run = 1;
+
+	while (below < MAX_AROUND && below < i && pte_state(leaf.pte[i - 1 - below]) != PAGE_NONE)
+		below++;
+	uint32_t max = MIN(MIN(below, MAX_AROUND), PTAB_ENTRIES - i);
+	max = MIN(max, (r->end >> PAGE_SHIFT) - f->vpn.v);
+	while (run < max && leaf.pte[i + run] == 0)
+		run++;
+	/* Only from what is plentiful: reclaim is not run for guesses. */
+	if ((uint32_t)MAX(atomic_load(&pg.frames.places_free), 0) < pg.places_low + run)
+		return 1;
+	return run;
+}
+
+static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	uint64_t *pte = leaf_pte(leaf, f->vpn);
+	uint32_t run = zero_run(f, leaf, r);
+	int err = 0;
+
+	run = 1 + places_take(&pg.frames, run - 1);
+	f->places += run - 1;
+	if (run > 1)
+		err = transport_map(&pg.transport, f->vpn, pg.zeros, run, false);
+	if (run == 1 || err) {
+		run = 1;
+		err = transport_map(&pg.transport, f->vpn, pg.zeros, 1, false);
+	}
+	/* -EEXIST: a page is there that the pager did not map. Its bytes are the program's. */
+	if (err && err != -EEXIST)
+		return STEP_ERROR;
+	for (uint32_t i = 0; i < run; i++) {
+		struct vpn vpn = {f->vpn.v + i};
+
+		page_mapped(pte + i, frame_take(&pg.frames, vpn), true);
+	}
+	f->places -= run;
+	atomic_fetch_add_explicit(&pg.nr_populated, run, memory_order_relaxed);
+	event_log(&pg.telemetry, EVENT_ZERO_FILL, f->vpn, UINT32_MAX);
+	f->kind = KIND_ZERO;
+	return STEP_DONE;
+}
+
+static enum step serve_held(struct fault *f, uint64_t *pte)
+{
+	struct frame_nr nr = pte_frame(*pte);
+	struct frame *fr = frame_of(&pg.frames, nr);
+	bool is_dirty = *pte & PTE_DIRTY || f->is_write;
+	int err = transport_map(&pg.transport, f->vpn, buf_addr(&pg.frames, fr->buf), 1, !is_dirty);
+
+	if (err)
+		return STEP_ERROR;
+	f->places--;
+	/* A buffer under a write belongs to the writer, who will find the page gone from HELD. */
+	if (!(atomic_load(&fr->flags) & FRAME_WRITING)) {
+		buf_give(&pg.frames, fr->buf);
+		fr->buf = BUF_NONE;
+	}
+	pte_set(pte, PAGE_MAPPED, nr.v, is_dirty ? PTE_DIRTY : 0);
+	policy_touched(nr);
+	event_log(&pg.telemetry, EVENT_REFILL, f->vpn, fr->ref.v);
+	f->kind = KIND_REFILL;
+	return STEP_DONE;
+}
+
+static enum step serve_mapped(struct fault *f, uint64_t *pte)
+{
+	if (*pte & PTE_BUSY) {
+		f->ticket = event_begin(page_event(f->vpn));
+		return STEP_WAIT;
+	}
+	if (!f->is_write)
+		return STEP_DONE;
+	/* Also for a page that is dirty already: another thread may have made it so since this one
+	 * faulted, and a page that mremap moved may still be protected. */
+	if (transport_protect(&pg.transport, f->vpn, 1, false))
+		return STEP_ERROR;
+	if (!(*pte & PTE_DIRTY)) {
+		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
+		event_log(&pg.telemetry, EVENT_DIRTY, f->vpn, UINT32_MAX);
+		f->kind = KIND_WRITE;
+	}
+	return STEP_DONE;
+}
+
+/* Turn the page, and those behind it as far as they are in swap too, into READING. */
+static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	unsigned first = ptab_index(f->vpn, 1);
+	uint32_t bufs[MAX_WINDOW], want = 1;
+
+	if (!f->window)
+		f->window = readahead_window(f->vpn);
+	uint32_t max = MIN(f->window, PTAB_ENTRIES - first);
+	max = MIN(max, (r->end >> PAGE_SHIFT) - f->vpn.v);
+	while (want < max && pte_state(leaf.pte[first + want]) == PAGE_SWAPPED)
+		want++;
+	want = 1 + places_take(&pg.frames, want - 1);
+	f->places += want - 1;
+	uint32_t nr = bufs_take(&pg.frames, bufs, want, 0);
+	if (!nr)
+		return STEP_ROOM;
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t *pte = &leaf.pte[first + i];
+		struct swap_ref ref = {pte_payload(*pte)};
+		struct frame_nr frame = frame_take(&pg.frames, (struct vpn){f->vpn.v + i});
+
+		frame_of(&pg.frames, frame)->buf = bufs[i];
+		frame_of(&pg.frames, frame)->ref = ref;
+		pte_set(pte, PAGE_READING, frame.v, 0);
+		f->frame[i] = frame;
+		f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, bufs[i]), .ref = ref};
+	}
+	event_log(&pg.telemetry, EVENT_READ_BEGIN, f->vpn, f->page[0].ref.v);
+	f->nr_read = nr;
+	f->kind = KIND_MAJOR;
+	return STEP_READ;
+}
+
+static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	uint64_t *pte = leaf_pte(leaf, f->vpn);
+	enum page_state state = pte_state(*pte);
+
+	if (state == PAGE_MAPPED)
+		return serve_mapped(f, pte);
+	if (state == PAGE_READING) {
+		f->ticket = event_begin(page_event(f->vpn));
+		return STEP_WAIT;
+	}
+	if (!f->places)
+		return STEP_ROOM;
+	if (state == PAGE_NONE)
+		return serve_none(f, leaf, r);
+	return state == PAGE_HELD ? serve_held(f, pte) : serve_swapped(f, leaf, r);
+}
+
+static enum step look(struct fault *f)
+{
+	enum step step = STEP_INVALID;
+
+	rwlock_read(&pg.map_lock);
+	const struct region *r = region_find(&pg.regions, vpn_addr(f->vpn));
+	if (r && r->is_foreign)
+		step = STEP_FOREIGN;
+	if (!r || r->is_foreign || !allows(r->prot, f->is_write))
+		goto out;
+	struct pt_leaf leaf = ptab_walk_create(&pg.ptab, f->vpn);
+	if (!leaf.pte) {
+		step = STEP_ERROR;
+		goto out;
+	}
+	lock_acquire(leaf.lock);
+	step = serve_pte(f, leaf, r);
+	lock_release(leaf.lock);
+out:
+	rwlock_read_done(&pg.map_lock);
+	return step;
+}
+
+/* The page could not be read: it stays in swap, its frame is given back. L1 lock held. */
+static void read_failed(struct fault *f, uint32_t i, uint64_t *pte)
+{
+	struct frame *fr = frame_of(&pg.frames, f->frame[i]);
+
+	event_log(&pg.telemetry, EVENT_READ_ERROR, (struct vpn){f->vpn.v + i}, fr->ref.v);
+	pte_set(pte, PAGE_SWAPPED, fr->ref.v, 0);
+	buf_give(&pg.frames, fr->buf);
+	fr->buf = BUF_NONE;
+	frame_give(&pg.frames, f->frame[i]);
+}
+
+/* Map pages @from .. @to - 1 of the read, whose buffers are neighbours. L1 lock held. */
+static void map_read_run(struct fault *f, uint64_t *pte, uint32_t from, uint32_t to)
+{
+	struct vpn vpn = {f->vpn.v + from};
+	/* A writing stream will write to what is read ahead for it: a protection fault for each
+	 * page would cost more than finding out at eviction that one did not change. */
+	bool is_dirty = f->is_write;
+
+	int err = transport_map(&pg.transport, vpn, f->page[from].buf, to - from, !is_dirty);
+	for (uint32_t i = from; i < to; i++) {
+		struct frame *fr = frame_of(&pg.frames, f->frame[i]);
+
+		if (err) {
+			f->page[i].result = err;
+			read_failed(f, i, pte + i);
+			continue;
+		}
+		buf_give(&pg.frames, fr->buf);
+		fr->buf = BUF_NONE;
+		page_mapped(pte + i, f->frame[i], is_dirty);
+		f->places--;
+	}
+}
+
+static void finish_read(struct fault *f, struct pt_leaf leaf)
+{
+	uint64_t *pte = leaf_pte(leaf, f->vpn);
+	uint32_t run = 0;
+
+	lock_acquire(leaf.lock);
+	for (uint32_t i = 0; i < f->nr_read; i++) {
+		bool is_good = f->page[i].result == 0;
+		bool is_neighbour =
+		    i + 1 < f->nr_read && f->page[i + 1].result == 0 &&
+		    (char *)f->page[i + 1].buf == (char *)f->page[i].buf + PAGE_BYTES;
+
+		if (!is_good) {
+			read_failed(f, i, pte + i);
+			run = i + 1;
+		} else if (!is_neighbour) {
+			map_read_run(f, pte, run, i + 1);
+			run = i + 1;
+		}
+	}
+	lock_release(leaf.lock);
+	event_log(&pg.telemetry, EVENT_READ_DONE, f->vpn, f->page[0].ref.v);
+	/* Waiters of one window share few events; waking each event once would need a set. */
+	for (uint32_t i = 0; i < MIN(f->nr_read, NR_PAGE_EVENTS); i++)
+		event_signal(page_event((struct vpn){f->vpn.v + i}));
+}
+
+static void report_lost(struct fault *f)
+{
+	struct say s = {0};
+
+	say_str(&s, f->page[0].result == -EBADMSG ? "checksum mismatch: the page at "
+	                                          : "cannot read from swap: the page at ");
+	say_hex(&s, vpn_addr(f->vpn));
+	say_str(&s, ", slot ");
+	say_dec(&s, (uint32_t)f->page[0].ref.v);
+	say_str(&s, " (error ");
+	say_dec(&s, (uint64_t)-f->page[0].result);
+	say_str(&s, "); its thread gets SIGBUS");
+	say_flush(&s);
+}
+
+static enum step read_pages(struct fault *f)
+{
+	struct pt_leaf leaf = ptab_walk(&pg.ptab, f->vpn);
+	uint64_t began = now_ns();
+
+	stall_begin(&pg.telemetry, began);
+	engine_will_block();
+	swap_read(pg.swap, f->page, f->nr_read);
+	stall_end(&pg.telemetry, now_ns());
+	COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
+	finish_read(f, leaf);
+	if (!f->page[0].result)
+		return STEP_DONE;
+	report_lost(f);
+	return STEP_ERROR;
+}
+
+static void wait_for_page(struct fault *f)
+{
+	uint64_t began = now_ns();
+
+	stall_begin(&pg.telemetry, began);
+	engine_will_block();
+	event_wait(page_event(f->vpn), f->ticket);
+	stall_end(&pg.telemetry, now_ns());
+}
+
+static void wait_for_room(void)
+{
+	stall_begin(&pg.telemetry, now_ns());
+	engine_will_block();
+	reclaim_wait();
+	stall_end(&pg.telemetry, now_ns());
+}
+
+static enum step serve(struct fault *f)
+{
+	for (;;) {
+		if (!f->places)
+			f->places = places_take(&pg.frames, 1);
+		enum step step = look(f);
+
+		if (step == STEP_READ)
+			step = read_pages(f);
+		if (f->places) { /* not needed after all, or not for every page read ahead */
+			places_give(&pg.frames, f->places);
+			event_signal(&pg.frames.freed);
+			f->places = 0;
+		}
+		if (step == STEP_WAIT)
+			wait_for_page(f);
+		else if (step == STEP_ROOM)
+			wait_for_room();
+		else
+			return step;
+	}
+}
+
+static void account(struct fault *f, enum step step, uint64_t began)
+{
+	struct telemetry *t = &pg.telemetry;
+
+	if (step == STEP_INVALID)
+		COUNT(t, invalid, 1);
+	if (step != STEP_DONE || f->kind == KIND_SPURIOUS)
+		return;
+	uint64_t ns = now_ns() - began;
+	if (f->kind == KIND_MAJOR) {
+		COUNT(t, major, 1);
+		hist_add(&t->p->major_hist, ns);
+		return;
+	}
+	hist_add(&t->p->minor, ns);
+	if (f->kind == KIND_ZERO)
+		COUNT(t, minor_zero, 1);
+	else if (f->kind == KIND_REFILL)
+		COUNT(t, minor_refill, 1);
+	else
+		COUNT(t, minor_write, 1);
+}
+
+enum fault_result pager_fault(uintptr_t addr, enum access access)
+{
+	uint64_t began = now_ns();
+	struct fault f;
+
+	/* Not the whole of it: the arrays are filled in only for a read. */
+	f.vpn = vpn_of(addr);
+	f.is_write = access == ACCESS_WRITE;
+	f.kind = KIND_SPURIOUS;
+	f.places = 0;
+	f.window = 0;
+	pager_enter();
+	enum step step = serve(&f);
+	account(&f, step, began);
+	pager_publish(f.kind == KIND_MAJOR);
+	if (step == STEP_DONE && (atomic_load(&pg.frames.places_free) < (int32_t)pg.places_low))
+		reclaim_kick();
+	pager_leave();
+	if (step == STEP_INVALID)
+		return FAULT_INVALID;
+	if (step == STEP_FOREIGN)
+		return FAULT_FOREIGN;
+	return step == STEP_DONE ? FAULT_DONE : FAULT_IO_ERROR;
+}

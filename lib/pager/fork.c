@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Fork: two pagers out of one.
+ *
+ * Before: the gate is closed, everybody inside gets out, the pager thread parks, and managed
+ * memory is sealed: PROT_NONE, and inherited by the child. In both processes the first touch of
+ * it, wherever it comes from (libc and malloc touch memory in a forked child before any handler
+ * of ours is sure to run), is then a SIGSEGV that leads into pager_enter(). The parent unseals.
+ * The child makes the pager its own: it has a copy of all tables and of the pool; its mapped pages
+ * are the parent's by copy-on-write; pages in swap it reads from the parent's file, whose slots
+ * the parent keeps for it (swap/store.h). A child that only execs never comes here.
+ */
+#include "pager/internal.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+
+#include "base/ensure.h"
+#include "base/meta.h"
+#include "base/say.h"
+#include "base/sys.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+static const struct engine_sink *sink;
+
+int fork_init(const struct engine_sink *s)
+{
+	sink = s;
+	pg.fork_mark = meta_map(PAGE_BYTES);
+	if (!pg.fork_mark)
+		return -ENOMEM;
+	atomic_store(pg.fork_mark, 1);
+	return (int)sys_call3(SYS_madvise, (long)pg.fork_mark, PAGE_BYTES, MADV_WIPEONFORK);
+}
+
+void pager_stop(void)
+{
+	uint32_t me = (uint32_t)sys_call0(SYS_gettid);
+
+	for (;;) {
+		uint32_t open = 0, ticket = event_begin(&pg.gate_opened);
+
+		if (atomic_compare_exchange_strong(&pg.gate_closed, &open, me)) {
+			event_cancel(&pg.gate_opened);
+			break;
+		}
+		event_wait(&pg.gate_opened, ticket);
+	}
+	for (;;) {
+		uint32_t n = atomic_load(&pg.nr_inside);
+
+		if (!n)
+			return;
+		futex_wait(&pg.nr_inside, n, 0);
+	}
+}
+
+void pager_go_on(void)
+{
+	atomic_store(&pg.gate_closed, 0);
+	event_signal(&pg.gate_opened);
+}
+
+int pager_fork_prepare(void)
+{
+	if (!pg.running)
+		return 0;
+	uint64_t mask = sys_signals_block(false);
+	/* In a child that has touched no managed memory since its own fork, all is sealed still. */
+	pager_enter();
+	pager_leave();
+	pager_stop();
+	pg.fork_mask = mask;
+	reclaim_park();
+	int err = swap_fork_prepare(pg.swap);
+	if (!err) {
+		err = mapping_seal();
+		if (err) {
+			mapping_unseal();
+			swap_fork_parent(pg.swap);
+		}
+	}
+	if (err) {
+		reclaim_unpark();
+		pager_go_on();
+		sys_signals_restore(mask);
+	}
+	return err;
+}
+
+void pager_fork_parent(void)
+{
+	if (!pg.running)
+		return;
+	uint64_t mask = pg.fork_mask;
+
+	ensure(mapping_unseal() == 0);
+	swap_fork_parent(pg.swap);
+	reclaim_unpark();
+	pager_go_on();
+	sys_signals_restore(mask);
+}
+
+void pager_fork_child(void)
+{
+	if (!pg.running)
+		return;
+	/* Nothing is built yet: the first touch does that, if there is one. */
+	sys_signals_restore(pg.fork_mask);
+}
+
+static int build_child(void)
+{
+	int old_uffd = pg.transport.uffd;
+	int fd = pg.engine->open();
+
+	if (fd < 0)
+		return fd;
+	transport_fini(&pg.transport);
+	transport_init(&pg.transport, fd);
+	sys_call1(SYS_close, old_uffd);
+	atomic_store(&pg.nr_inside, 0);
+	atomic_store(&pg.gate_opened.nr_waiting, 0);
+	for (uint32_t i = 0; i < NR_PAGE_EVENTS; i++)
+		atomic_store(&pg.page_event[i].nr_waiting, 0);
+	frames_after_fork(&pg.frames);
+	reclaim_after_fork();
+	int err = telemetry_after_fork(&pg.telemetry, pg.config.telemetry);
+	if (err)
+		return err;
+	swap_fork_child(pg.swap);
+	mapping_forget_clean();
+	err = mapping_register_all();
+	if (!err)
+		err = mapping_unseal();
+	return err ? err : pg.engine->start(fd, sink);
+}
+
+static _Noreturn void die_in_child(const char *why, int err)
+{
+	struct say s = {0};
+
+	say_str(&s, "a forked child cannot have a pager of its own (");
+	say_str(&s, why);
+	say_str(&s, ", error ");
+	say_dec(&s, (uint64_t)-err);
+	say_str(&s, "); it is stopped rather than let read wrong data");
+	say_flush(&s);
+	for (;;)
+		sys_call1(SYS_exit_group, 125);
+}
+
+void fork_become_child(void)
+{
+	uint64_t mask = sys_signals_block(false);
+
+	/* Made by a raw clone(): nobody stopped the pager for it, its tables may be half changed.
+	 */
+	if (!atomic_load(&pg.gate_closed))
+		die_in_child("made by a system call of its own, not by fork()", -ENOTSUP);
+	int err = build_child();
+	if (err)
+		die_in_child("set-up failed", err);
+	atomic_store(pg.fork_mark, 1);
+	pager_publish(true);
+	pager_go_on();
+	sys_signals_restore(mask);
+}

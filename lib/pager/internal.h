@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The pager's state and what its files share. There is one pager per process.
+ *
+ *     fault.c      serves faults                mapping.c   mmap, munmap, mremap, mprotect, madvise
+ *     readahead.c  how much to read at once     region.c    what is mapped where
+ *     reclaim.c    takes frames away            fork.c      two pagers out of one
+ *     pager.c      start, counters             check.c     does it all add up
+ */
+#ifndef FL_PAGER_INTERNAL_H
+#define FL_PAGER_INTERNAL_H
+
+#include "base/lock.h"
+#include "fault/engine.h"
+#include "frame/frame.h"
+#include "frame/transport.h"
+#include "mmu/ptab.h"
+#include "pager/pager.h"
+#include "pager/region.h"
+#include "policy/policy.h"
+#include "swap/store.h"
+#include "telemetry/telemetry.h"
+
+#define NR_PAGE_EVENTS 64u
+#define MAX_BATCH      64u /* pages unmapped by one call; one shootdown each (design: measured) */
+#define MAX_WINDOW     64u /* pages read by one fault */
+#define MAX_AROUND     16u /* pages zero-filled by one fault */
+
+struct pager {
+	bool running;               /* [const] once set */
+	struct pager_config config; /* [const] */
+	_Atomic uint32_t *fork_mark; /* 1; the kernel wipes it to 0 in the child of a fork */
+
+	/* Every way in counts itself here; fork closes the gate and waits until nobody is inside. */
+	_Atomic uint32_t nr_inside;
+	_Atomic uint32_t gate_closed; /* thread id of who is forking, or 0 */
+	struct event gate_opened;
+	uint64_t fork_mask;           /* [owner: who closed the gate] its signal mask */
+
+	struct rwlock map_lock; /* rank LOCK_MAP */
+	struct region_map regions;
+
+	struct ptab ptab;
+	struct frames frames;
+	struct transport transport;
+	struct swap *swap;
+	const struct engine_ops *engine;
+	struct event page_event[NR_PAGE_EVENTS]; /* by vpn: a BUSY or READING page changed */
+	_Atomic uint64_t nr_populated;           /* pages that are not NONE */
+
+	struct lock reclaim_lock; /* rank LOCK_RECLAIM */
+	struct lock policy_lock;  /* rank LOCK_POLICY */
+	const struct policy_ops *policy_ops;
+	struct policy *policy; /* [policy_lock] */
+	uint32_t places_low, places_high; /* [const] watermarks, in places */
+	bool reclaim_in_thread;
+
+	_Atomic uint32_t write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */
+	_Atomic uint32_t nr_writes; /* queued or under way */
+	_Atomic uint32_t nospace_streak; /* writes refused by a full swap since anything was freed */
+
+	struct event kick;               /* wakes the pager thread */
+	_Atomic uint32_t thread_state;   /* enum thread_state */
+	_Atomic uint32_t park_wanted;
+	struct event parked;
+
+	struct telemetry telemetry;
+	const void *zeros; /* MAX_AROUND pages */
+};
+
+enum thread_state {
+	THREAD_NONE,
+	THREAD_RUNNING,
+	THREAD_PARKED,
+};
+
+extern struct pager pg;
+
+/* --- pager.c --- */
+
+/* Count this thread in, or wait while a fork is going on; in a forked child, build its pager
+ * first (the process ends if that fails). */
+void pager_enter(void);
+void pager_leave(void);
+
+struct event *page_event(struct vpn vpn);
+/* Copy gauges into the counters that others see. */
+void pager_publish(bool with_swap);
+
+/* Lock the L1 table of the page that @f belongs to. */
+struct pt_leaf lock_page_of(struct frame *f, struct vpn *ret_vpn);
+
+/* Set a PTE, keeping PTE_NO_ACCESS. L1 lock held. */
+void pte_set(uint64_t *pte, enum page_state state, uint64_t payload, uint64_t flags);
+
+static inline void ref_free(struct swap_ref ref)
+{
+	if (!swap_ref_is_none(ref))
+		swap_free(pg.swap, ref);
+}
+
+/* --- reclaim.c --- */
+
+int reclaim_init(void);
+/* In a forked child: no thread runs yet. */
+void reclaim_after_fork(void);
+
+/* Unmap up to MAX_BATCH pages by the policy's choice. Return: places freed. Context: fault. */
+uint32_t reclaim_batch(void);
+
+/* Return when a place and a buffer may be had: reclaims, or waits for whoever does. Ends the
+ * process if swap is full and nothing can be evicted. Context: fault, nothing held. */
+void reclaim_wait(void);
+
+/* Look whether the pager thread should run, and wake (start) it. */
+void reclaim_kick(void);
+
+/* No page is BUSY, queued or under a write until reclaim_go_on(). Context: no L1 lock held. */
+void reclaim_stop(void);
+void reclaim_go_on(void);
+
+/* Fork: let the pager thread finish and stop; let it go on. */
+void reclaim_park(void);
+void reclaim_unpark(void);
+
+void policy_insert(struct frame_nr frame);
+void policy_touched(struct frame_nr frame);
+void policy_removed(struct frame_nr frame);
+
+/* --- readahead.c --- */
+
+/* A fault had to read @vpn: how many pages from there to read at once (1 = only it). */
+uint32_t readahead_window(struct vpn vpn);
+
+/* --- mapping.c --- */
+
+/* Apply to every range of managed memory; for fork. */
+int mapping_seal(void);   /* no access, and inherited by a forked child */
+int mapping_unseal(void); /* the program's protections, not inherited */
+int mapping_register_all(void);
+/* In a forked child: no mapped page is write-protected any more, so none is known to be clean. */
+void mapping_forget_clean(void);
+
+/* --- fork.c --- */
+
+/* First entry into the pager in a forked child: make everything its own. Ends the process, with a
+ * clear message, if that cannot be done: never wrong data. */
+void fork_become_child(void);
+int fork_init(const struct engine_sink *sink);
+
+/* Close the gate and wait until nobody is inside the pager; open it. Context: not inside. */
+void pager_stop(void);
+void pager_go_on(void);
+
+#endif

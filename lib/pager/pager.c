@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+/* The pager of this process: start, the gate, counters, consistency. */
+#include "pager/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "base/ensure.h"
+#include "base/meta.h"
+#include "base/say.h"
+#include "base/sys.h"
+#include "fault/probe.h"
+#include "swap/checksum.h"
+
+struct pager pg;
+
+/* The engine's threads come in here. */
+static int sink_fault(uintptr_t addr, bool is_write)
+{
+	enum fault_result r = pager_fault(addr, is_write ? ACCESS_WRITE : ACCESS_READ);
+
+	/* An access that is not allowed is retried: the kernel's own protection stops it. */
+	return r == FAULT_IO_ERROR ? -EIO : 0;
+}
+
+static const struct engine_sink sink = {.fault = sink_fault};
+
+struct event *page_event(struct vpn vpn)
+{
+	return &pg.page_event[vpn.v % NR_PAGE_EVENTS];
+}
+
+void pte_set(uint64_t *pte, enum page_state state, uint64_t payload, uint64_t flags)
+{
+	uint64_t keep = state == PAGE_NONE ? 0 : *pte & PTE_NO_ACCESS;
+
+	__atomic_store_n(
+	    pte, state == PAGE_NONE ? 0 : pte_make(state, payload, flags | keep), __ATOMIC_RELAXED);
+}
+
+struct pt_leaf lock_page_of(struct frame *f, struct vpn *ret_vpn)
+{
+	for (;;) {
+		struct vpn vpn = {atomic_load(&f->vpn)};
+		struct pt_leaf none = {0};
+
+		if (vpn.v == UINT64_MAX)
+			return none;
+		struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
+		lock_acquire(leaf.lock);
+		if (atomic_load(&f->vpn) == vpn.v) {
+			*ret_vpn = vpn;
+			return leaf;
+		}
+		lock_release(leaf.lock); /* freed and used again, or moved, meanwhile */
+	}
+}
+
+/* --- the gate --- */
+
+static void wait_at_gate(void)
+{
+	uint32_t ticket = event_begin(&pg.gate_opened);
+
+	if (atomic_load(&pg.gate_closed))
+		event_wait(&pg.gate_opened, ticket);
+	else
+		event_cancel(&pg.gate_opened);
+}
+
+void pager_enter(void)
+{
+	for (;;) {
+		/* Only the child of a fork, not of a vfork, finds the mark wiped. */
+		if (UNLIKELY(!atomic_load_explicit(pg.fork_mark, memory_order_relaxed))) {
+			fork_become_child();
+			continue;
+		}
+		atomic_fetch_add(&pg.nr_inside, 1);
+		if (LIKELY(!atomic_load(&pg.gate_closed)))
+			return;
+		pager_leave();
+		wait_at_gate();
+	}
+}
+
+void pager_leave(void)
+{
+	uint32_t before = atomic_fetch_sub(&pg.nr_inside, 1);
+
+	if (before == 1 && UNLIKELY(atomic_load(&pg.gate_closed)))
+		futex_wake(&pg.nr_inside, 1);
+}
+
+/* --- counters --- */
+
+void pager_publish(bool with_swap)
+{
+	struct fl_process *p = pg.telemetry.p;
+	uint64_t populated = atomic_load(&pg.nr_populated) << PAGE_SHIFT;
+	int32_t places_free = atomic_load(&pg.frames.places_free);
+
+	atomic_store_explicit(
+	    &p->frames_used, atomic_load(&pg.frames.frames_used), memory_order_relaxed);
+	atomic_store_explicit(
+	    &p->frames_peak, atomic_load(&pg.frames.frames_peak), memory_order_relaxed);
+	atomic_store_explicit(&p->managed_bytes, populated, memory_order_relaxed);
+	if (populated > atomic_load_explicit(&p->managed_bytes_peak, memory_order_relaxed))
+		atomic_store_explicit(&p->managed_bytes_peak, populated, memory_order_relaxed);
+	atomic_store_explicit(&p->resident_bytes,
+	    (uint64_t)(pg.frames.nr_places - (uint32_t)MAX(places_free, 0) +
+	               atomic_load(&pg.frames.bufs_touched))
+	        << PAGE_SHIFT,
+	    memory_order_relaxed);
+	if (!with_swap)
+		return;
+	struct swap_stats s;
+	swap_stats(pg.swap, &s);
+	atomic_store(&p->swap_used_bytes, s.used_bytes);
+	atomic_store(&p->read_bytes, s.read_bytes);
+	atomic_store(&p->written_bytes, s.written_bytes);
+	atomic_store(&p->read_ops, s.read_ops);
+	atomic_store(&p->write_ops, s.write_ops);
+	atomic_store(&p->read_errors, s.read_errors);
+	atomic_store(&p->write_errors, s.write_errors);
+	atomic_store(&p->checksum_errors, s.checksum_errors);
+}
+
+struct fl_process *pager_counters(void)
+{
+	return pg.telemetry.p;
+}
+
+void pager_at_exit(void)
+{
+	/* A forked child that never touched managed memory has no record of its own. */
+	if (!pg.running || !atomic_load(pg.fork_mark))
+		return;
+	pager_publish(true);
+	telemetry_sample_outside(&pg.telemetry, atomic_load(&pg.telemetry.p->resident_bytes));
+	atomic_store(&pg.telemetry.p->end_ns, now_ns());
+	atomic_store(&pg.telemetry.p->state, 3);
+}
+
+/* --- start --- */
+
+static int fail(int err, char *why, size_t why_bytes, const char *what, const char *cure)
+{
+	snprintf(why, why_bytes, "%s: %s; %s", what, strerror(-err), cure);
+	return err;
+}
+
+static void describe(const struct pager_config *c, const char *how)
+{
+	struct fl_process *p = pg.telemetry.p;
+
+	snprintf(p->engine, sizeof(p->engine), "%s", pg.engine->name);
+	snprintf(p->policy, sizeof(p->policy), "%s", pg.policy_ops->name);
+	snprintf(p->swap, sizeof(p->swap), "%.200s (%s)", c->swap_dir, how);
+	atomic_store(&p->frames_budget, pg.frames.nr_frames);
+	atomic_store(&p->state, 2);
+}
+
+static int start_engine(const char *asked, char *why, size_t why_bytes)
+{
+	const char *name = asked;
+
+	if (!strcmp(asked, "auto") || !*asked) {
+		struct probe probe;
+
+		probe_machine(NULL, &probe);
+		name = probe_engine(&probe, "auto", why, why_bytes);
+		if (!name)
+			return -EOPNOTSUPP;
+	}
+	pg.engine = engine_find(name);
+	if (!pg.engine) {
+		snprintf(why, why_bytes, "engine %s: there is no such engine; try auto", name);
+		return -EINVAL;
+	}
+	int fd = pg.engine->open();
+	if (fd < 0)
+		return fail(fd, why, why_bytes, "userfaultfd", "see `faultline doctor`");
+	transport_init(&pg.transport, fd);
+	int err = pg.engine->start(fd, &sink);
+	if (err)
+		return fail(err, why, why_bytes, "pager threads", "raise `ulimit -u`");
+	return 0;
+}
+
+int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
+{
+	const char *how;
+
+	if (pg.running)
+		return 0;
+	pg.config = *config;
+	rwlock_init(&pg.map_lock, LOCK_MAP);
+	checksum_seed();
+	pg.policy_ops = policy_find(config->policy);
+	if (!pg.policy_ops) {
+		snprintf(why, why_bytes, "policy %s: there is no such policy", config->policy);
+		return -EINVAL;
+	}
+	/* Inline unless asked for: in most programs one thread runs at a time, and a second running
+	 * thread makes every change of a mapping a TLB shootdown. doc/performance.md. */
+	pg.reclaim_in_thread = !strcmp(config->reclaim, "thread");
+	uint64_t nr_frames = MIN(config->ram_bytes >> PAGE_SHIFT, UINT32_MAX / 2);
+	if (nr_frames < PAGER_MIN_FRAMES) {
+		snprintf(why, why_bytes, "--ram: less than %u pages; give more", PAGER_MIN_FRAMES);
+		return -EINVAL;
+	}
+	int err = swap_open(config->swap_dir, config->swap_bytes, &pg.swap, &how);
+	if (err)
+		return fail(err, why, why_bytes, config->swap_dir, "choose another with --swap");
+	err = telemetry_open(&pg.telemetry, config->telemetry);
+	if (!err)
+		err = ptab_init(&pg.ptab);
+	if (!err)
+		err = region_map_init(&pg.regions);
+	if (!err)
+		err = frames_init(&pg.frames, (uint32_t)nr_frames);
+	if (!err)
+		err = reclaim_init();
+	pg.zeros = meta_map(MAX_AROUND * PAGE_BYTES);
+	if (!err)
+		err = fork_init(&sink);
+	if (err || !pg.zeros)
+		return fail(err ? err : -ENOMEM, why, why_bytes, "memory for the pager",
+		    "raise `ulimit -v`");
+	err = start_engine(config->engine, why, why_bytes);
+	if (err)
+		return err;
+	describe(config, how);
+	pg.running = true;
+	return 0;
+}
+
+bool pager_is_running(void)
+{
+	return pg.running;
+}
+
+bool pager_owns_fd(int fd)
+{
+	if (!pg.running || fd < 0)
+		return false;
+	return fd == pg.transport.uffd || fd == pg.transport.self_mem || fd == pg.telemetry.fd ||
+	       swap_owns_fd(pg.swap, fd);
+}

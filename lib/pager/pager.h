@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The pager as the preload library sees it: one per process, started once.
+ */
+#ifndef FL_PAGER_PAGER_H
+#define FL_PAGER_PAGER_H
+
+#include <sys/types.h>
+
+#include "base/types.h"
+#include "faultline/telemetry.h"
+
+struct pager_config {
+	uint64_t ram_bytes;     /* frame budget; at least PAGER_MIN_FRAMES pages */
+	uint64_t swap_bytes;    /* 0: what the file system has free, less 5 % */
+	uint64_t min_map_bytes; /* smaller mappings stay outside */
+	char swap_dir[256];
+	char engine[16]; /* "auto", "sigbus", "uffd" */
+	char policy[16];
+	char telemetry[64]; /* path of the CLI's telemetry file, "" = private counters */
+	char reclaim[16];   /* "auto", "thread", "inline": who unmaps; tuning only */
+};
+
+#define PAGER_MIN_FRAMES 64u
+
+/*
+ * Start managing memory in this process. Idempotent. On failure nothing is managed and @why (at
+ * least 256 bytes) has one line: cause and cure.
+ * Return: 0 or -errno. Context: thread, one thread only.
+ */
+int pager_start(const struct pager_config *config, char *why, size_t why_bytes);
+
+bool pager_is_running(void);
+
+/*
+ * The mapping calls, with the kernel's arguments, results and errors (-errno). What the pager does
+ * not manage goes to the kernel untouched. All signals are blocked inside. Context: thread (also
+ * inside a handler of the program).
+ */
+long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset);
+long pager_munmap(uintptr_t addr, size_t len);
+long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr);
+long pager_mprotect(uintptr_t addr, size_t len, int prot);
+long pager_madvise(uintptr_t addr, size_t len, int advice);
+
+enum access {
+	ACCESS_READ = 0,
+	ACCESS_WRITE = 1,
+};
+
+enum fault_result {
+	FAULT_DONE,     /* retry the access */
+	FAULT_FOREIGN,  /* not a managed page (a file mapped in the window): deliver the signal as it came */
+	FAULT_INVALID,  /* no page there, or not allowed: the program's SIGSEGV */
+	FAULT_IO_ERROR, /* its page cannot be read back intact: the program's SIGBUS */
+};
+
+/*
+ * Serve the fault at @addr, an address in the window. Any number of threads at once.
+ * Context: fault: all signals blocked, no lock held; sleeps.
+ */
+enum fault_result pager_fault(uintptr_t addr, enum access access);
+
+/*
+ * Around fork. prepare() stops the pager, makes managed memory inaccessible and keeps all signals
+ * blocked until parent() or child(). In the child the first touch of managed memory, wherever it
+ * comes from, leads to pager_fault(), which builds the child's own pager; child() needs not have
+ * run. prepare Return: 0 or -errno: fork must then fail.
+ */
+int pager_fork_prepare(void);
+void pager_fork_parent(void);
+void pager_fork_child(void);
+
+/* Whether @fd is one of the pager's own, which the program must not close. Context: any. */
+bool pager_owns_fd(int fd);
+
+/* This process's counters. Never NULL once running. */
+struct fl_process *pager_counters(void);
+
+/* The process ends by exit(): final samples. Context: thread. */
+void pager_at_exit(void);
+
+/* Walk everything and ensure() that it fits together. For tests and FL_CHECKED builds. */
+void pager_check(void);
+
+#endif

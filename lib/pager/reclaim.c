@@ -1,0 +1,674 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reclaim: takes frames away, in two stages.
+ *
+ *     MAPPED --(1)--> HELD --(2)--> SWAPPED or NONE
+ *        |    hold          write
+ *        `------(3)--> SWAPPED       clean, evicted at once
+ *
+ * (1) and (3), reclaim_batch(): the policy chooses a batch, each page's PTE is marked BUSY, dirty
+ * ones are write-protected, bytes to keep are copied to the pool, and all of them are unmapped by
+ * one call. A thread that touches a BUSY page waits. Then the places are free.
+ *
+ * (2), write_queued(): dirty HELD pages that the policy gave up are written from the pool, many in
+ * one transfer, while they can still be rescued: a touch maps them again, and the writer, which
+ * believes nothing but the PTE, then only gives the buffer back.
+ *
+ * The pager thread writes, and unmaps too where that was chosen; a faulting thread unmaps when
+ * there is no place left. Victims are policy/'s choice.
+ */
+#include "pager/internal.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+
+#include "base/ensure.h"
+#include "base/meta.h"
+#include "base/say.h"
+#include "base/sys.h"
+#include "base/thread.h"
+#include "swap/checksum.h"
+
+#define MAX_WRITE 128u /* pages written by one swap_write(): 512 KiB */
+
+static void clear_chosen(struct frame_nr nr)
+{
+	atomic_fetch_and(&frame_of(&pg.frames, nr)->flags, (uint8_t)~FRAME_CHOSEN);
+}
+
+static bool is_chosen(struct frame_nr nr)
+{
+	return atomic_load(&frame_of(&pg.frames, nr)->flags) & FRAME_CHOSEN;
+}
+
+void policy_insert(struct frame_nr nr)
+{
+	lock_acquire(&pg.policy_lock);
+	clear_chosen(nr);
+	pg.policy_ops->insert(pg.policy, nr);
+	lock_release(&pg.policy_lock);
+}
+
+void policy_touched(struct frame_nr nr)
+{
+	lock_acquire(&pg.policy_lock);
+	/* Rescued after the policy had given it up: to the policy it is a new page. */
+	if (is_chosen(nr))
+		pg.policy_ops->insert(pg.policy, nr);
+	else
+		pg.policy_ops->touched(pg.policy, nr);
+	clear_chosen(nr);
+	lock_release(&pg.policy_lock);
+}
+
+void policy_removed(struct frame_nr nr)
+{
+	lock_acquire(&pg.policy_lock);
+	clear_chosen(nr);
+	pg.policy_ops->removed(pg.policy, nr);
+	lock_release(&pg.policy_lock);
+}
+
+static void policy_held(struct frame_nr nr)
+{
+	lock_acquire(&pg.policy_lock);
+	clear_chosen(nr);
+	pg.policy_ops->held(pg.policy, nr);
+	lock_release(&pg.policy_lock);
+}
+
+static uint32_t policy_choose(struct choice *ret_choices, uint32_t nr)
+{
+	lock_acquire(&pg.policy_lock);
+	nr = pg.policy_ops->choose(pg.policy, ret_choices, nr);
+	for (uint32_t i = 0; i < nr; i++)
+		atomic_fetch_or(&frame_of(&pg.frames, ret_choices[i].frame)->flags, FRAME_CHOSEN);
+	lock_release(&pg.policy_lock);
+	return nr;
+}
+
+/* --- stage 1: unmapping --- */
+
+struct victim {
+	struct vpn vpn;
+	struct frame_nr frame;
+	uint32_t buf; /* BUF_NONE: nothing to keep */
+	bool evict;   /* else hold */
+	bool is_dirty, no_access;
+};
+
+struct batch {
+	uint32_t nr;
+	struct victim v[MAX_BATCH];
+};
+
+/* Queue a HELD, dirty page for the writer. L1 lock held. */
+static void queue_write(struct frame_nr nr)
+{
+	struct frame *f = frame_of(&pg.frames, nr);
+
+	atomic_fetch_or(&f->flags, FRAME_WRITING);
+	lock_acquire(&pg.frames.lock);
+	f->next = pg.write_head;
+	pg.write_head = nr.v;
+	lock_release(&pg.frames.lock);
+	atomic_fetch_add(&pg.nr_writes, 1);
+}
+
+/* A page in no place any more leaves its frame too. L1 lock held. */
+static void frame_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
+{
+	struct frame *f = frame_of(&pg.frames, nr);
+
+	policy_removed(nr);
+	if (swap_ref_is_none(ref))
+		pte_set(pte, PAGE_NONE, 0, 0);
+	else
+		pte_set(pte, PAGE_SWAPPED, ref.v, 0);
+	if (f->buf != BUF_NONE)
+		buf_give(&pg.frames, f->buf);
+	f->buf = BUF_NONE;
+	frame_give(&pg.frames, nr);
+	atomic_store(&pg.nospace_streak, 0);
+}
+
+/* The policy gives up a page that is HELD already. L1 lock held. Return: a frame was freed. */
+static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
+{
+	struct frame *f = frame_of(&pg.frames, nr);
+
+	if (*pte & PTE_DIRTY) {
+		queue_write(nr);
+		return false;
+	}
+	event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
+	frame_leave(pte, nr, f->ref);
+	COUNT(&pg.telemetry, evict_clean, 1);
+	return true;
+}
+
+/*
+ * One choice of the policy: mark its page BUSY and add it to the batch, or settle it at once.
+ * Return: a buffer was freed.
+ */
+static bool take_choice(struct batch *b, struct choice c)
+{
+	struct frame *f = frame_of(&pg.frames, c.frame);
+	struct vpn vpn;
+	bool freed = false;
+	struct pt_leaf leaf = lock_page_of(f, &vpn);
+
+	if (!leaf.pte)
+		return false; /* discarded meanwhile: its frame is free */
+	uint64_t *pte = leaf_pte(leaf, vpn);
+	enum page_state state = pte_state(*pte);
+	bool is_ours = is_chosen(c.frame) && (state == PAGE_MAPPED || state == PAGE_HELD) &&
+	               pte_frame(*pte).v == c.frame.v && !(*pte & PTE_BUSY);
+
+	if (!is_ours) {
+		/* Discarded, and perhaps used again since: the policy was told then. */
+	} else if (atomic_load(&f->flags) & FRAME_WRITING) {
+		policy_insert(c.frame); /* rescued from a write that still needs its buffer */
+	} else if (state == PAGE_MAPPED) {
+		*pte |= PTE_BUSY;
+		b->v[b->nr++] = (struct victim){
+		    .vpn = vpn,
+		    .frame = c.frame,
+		    .buf = BUF_NONE,
+		    .evict = c.what == CHOICE_EVICT,
+		    .is_dirty = *pte & PTE_DIRTY,
+		    .no_access = *pte & PTE_NO_ACCESS,
+		};
+	} else if (c.what == CHOICE_EVICT) {
+		freed = evict_held(pte, vpn, c.frame);
+	} else {
+		policy_held(c.frame);
+	}
+	lock_release(leaf.lock);
+	return freed;
+}
+
+static void sort_by_vpn(struct batch *b)
+{
+	for (uint32_t i = 1; i < b->nr; i++) {
+		struct victim v = b->v[i];
+		uint32_t j = i;
+
+		for (; j && b->v[j - 1].vpn.v > v.vpn.v; j--)
+			b->v[j] = b->v[j - 1];
+		b->v[j] = v;
+	}
+}
+
+/* The page stays where it is. */
+static void put_back(struct victim *v)
+{
+	struct pt_leaf leaf = ptab_walk(&pg.ptab, v->vpn);
+
+	lock_acquire(leaf.lock);
+	*leaf_pte(leaf, v->vpn) &= ~PTE_BUSY;
+	policy_insert(v->frame);
+	lock_release(leaf.lock);
+	event_signal(page_event(v->vpn));
+}
+
+/* Give every page whose bytes must be kept a buffer; those that get none are put back. */
+static void assign_buffers(struct batch *b)
+{
+	uint32_t bufs[MAX_BATCH], want = 0, got, kept = 0, used = 0;
+	/* The last buffers are for reads: a page that waits for one must not wait for a write. */
+	uint32_t reserve = MIN(pg.frames.nr_bufs / 4, MAX_WINDOW);
+
+	for (uint32_t i = 0; i < b->nr; i++)
+		want += !b->v[i].evict || b->v[i].is_dirty;
+	got = want ? bufs_take(&pg.frames, bufs, want, reserve) : 0;
+	for (uint32_t i = 0; i < b->nr; i++) {
+		struct victim v = b->v[i];
+
+		if (!v.evict || v.is_dirty) {
+			if (used == got && !v.evict && !v.is_dirty) {
+				v.evict = true; /* clean: no buffer, no second chance */
+			} else if (used == got) {
+				put_back(&v);
+				continue;
+			} else {
+				v.buf = bufs[used++];
+			}
+		}
+		b->v[kept++] = v;
+	}
+	b->nr = kept;
+	while (used < got)
+		buf_give(&pg.frames, bufs[used++]);
+}
+
+/* Write-protect the dirty pages, so that a write from now on is seen: neighbours by one call. */
+static void protect_dirty(struct batch *b)
+{
+	for (uint32_t i = 0; i < b->nr;) {
+		uint32_t run = 1;
+
+		if (!b->v[i].is_dirty) {
+			i++;
+			continue;
+		}
+		while (i + run < b->nr && b->v[i + run].is_dirty &&
+		       b->v[i + run].vpn.v == b->v[i].vpn.v + run)
+			run++;
+		ensure(transport_protect(&pg.transport, b->v[i].vpn, run, true) == 0);
+		i += run;
+	}
+}
+
+/* Copy what is to be kept; a page that cannot be read (PROT_NONE, no /proc) is put back. */
+static void save_bytes(struct batch *b)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < b->nr; i++) {
+		struct victim v = b->v[i];
+
+		if (v.buf != BUF_NONE && transport_read(&pg.transport, v.vpn,
+		                             buf_addr(&pg.frames, v.buf), v.no_access)) {
+			buf_give(&pg.frames, v.buf);
+			transport_protect(&pg.transport, v.vpn, 1, false);
+			put_back(&v);
+			continue;
+		}
+		b->v[kept++] = v;
+	}
+	b->nr = kept;
+}
+
+static void unmap_all(struct batch *b)
+{
+	struct iovec runs[MAX_BATCH];
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < b->nr; i++) {
+		char *addr = (char *)vpn_addr(b->v[i].vpn);
+
+		if (nr && (char *)runs[nr - 1].iov_base + runs[nr - 1].iov_len == addr)
+			runs[nr - 1].iov_len += PAGE_BYTES;
+		else
+			runs[nr++] = (struct iovec){.iov_base = addr, .iov_len = PAGE_BYTES};
+	}
+	if (nr)
+		ensure(transport_drop(&pg.transport, runs, nr) == 0);
+}
+
+/* The page is unmapped: it is HELD, or gone. */
+static void settle(struct victim *v)
+{
+	struct pt_leaf leaf = ptab_walk(&pg.ptab, v->vpn);
+	uint64_t *pte = leaf_pte(leaf, v->vpn);
+	struct frame *f = frame_of(&pg.frames, v->frame);
+
+	lock_acquire(leaf.lock);
+	if (v->buf == BUF_NONE) {
+		ensure(!swap_ref_is_none(f->ref)); /* clean: its bytes are in swap */
+		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, v->vpn, f->ref.v);
+		frame_leave(pte, v->frame, f->ref);
+		COUNT(&pg.telemetry, evict_clean, 1);
+	} else {
+		f->buf = v->buf;
+		pte_set(pte, PAGE_HELD, v->frame.v, v->is_dirty ? PTE_DIRTY : 0);
+		event_log(&pg.telemetry, EVENT_HOLD, v->vpn, f->ref.v);
+		if (v->evict)
+			queue_write(v->frame);
+		else
+			policy_held(v->frame);
+	}
+	lock_release(leaf.lock);
+	event_signal(page_event(v->vpn));
+}
+
+uint32_t reclaim_batch(void)
+{
+	struct choice choices[MAX_BATCH];
+	struct batch b;
+	uint32_t bufs_freed = 0;
+
+	b.nr = 0;
+	lock_acquire(&pg.reclaim_lock);
+	uint32_t nr = policy_choose(choices, MAX(MIN(MAX_BATCH, pg.frames.nr_places / 8), 2u));
+	for (uint32_t i = 0; i < nr; i++)
+		bufs_freed += take_choice(&b, choices[i]);
+	sort_by_vpn(&b);
+	assign_buffers(&b);
+	protect_dirty(&b);
+	save_bytes(&b);
+	unmap_all(&b);
+	for (uint32_t i = 0; i < b.nr; i++)
+		settle(&b.v[i]);
+	places_give(&pg.frames, b.nr);
+	lock_release(&pg.reclaim_lock);
+	if (b.nr || bufs_freed)
+		event_signal(&pg.frames.freed);
+	if (atomic_load(&pg.nr_writes))
+		reclaim_kick();
+	return b.nr + bufs_freed;
+}
+
+/* --- stage 2: writing --- */
+
+enum outcome {
+	OUTCOME_ZERO,      /* nothing but zeros: needs no slot */
+	OUTCOME_UNCHANGED, /* what its old slot has */
+	OUTCOME_WRITTEN,
+	OUTCOME_FAILED,
+};
+
+/* The writer is done with @nr. @ref: where it was written, for OUTCOME_WRITTEN. */
+static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref ref)
+{
+	struct frame *f = frame_of(&pg.frames, nr);
+	struct vpn vpn;
+	struct pt_leaf leaf = lock_page_of(f, &vpn);
+	uint64_t *pte = leaf_pte(leaf, vpn);
+	bool is_orphan = atomic_load(&f->flags) & FRAME_ORPHAN;
+	bool is_rescued = !is_orphan && pte_state(*pte) != PAGE_HELD;
+
+	atomic_fetch_and(&f->flags, (uint8_t)~FRAME_WRITING);
+	if (is_orphan) {
+		if (outcome == OUTCOME_WRITTEN)
+			ref_free(ref);
+		ref_free(f->ref);
+		buf_give(&pg.frames, f->buf);
+		f->buf = BUF_NONE;
+		frame_give(&pg.frames, nr);
+	} else if (is_rescued) {
+		if (outcome == OUTCOME_WRITTEN)
+			ref_free(ref);
+		buf_give(&pg.frames, f->buf);
+		f->buf = BUF_NONE;
+	} else if (outcome == OUTCOME_FAILED) {
+		policy_insert(nr); /* stays in its frame */
+	} else if (outcome == OUTCOME_ZERO) {
+		ref_free(f->ref);
+		event_log(&pg.telemetry, EVENT_EVICT_ZERO, vpn, UINT32_MAX);
+		frame_leave(pte, nr, SWAP_REF_NONE);
+		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
+		COUNT(&pg.telemetry, evict_zero, 1);
+	} else if (outcome == OUTCOME_UNCHANGED) {
+		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
+		frame_leave(pte, nr, f->ref);
+		COUNT(&pg.telemetry, evict_clean, 1);
+		COUNT(&pg.telemetry, same_content, 1);
+	} else {
+		ref_free(f->ref);
+		event_log(&pg.telemetry, EVENT_EVICT_DIRTY, vpn, ref.v);
+		frame_leave(pte, nr, ref);
+		COUNT(&pg.telemetry, evict_dirty, 1);
+	}
+	lock_release(leaf.lock);
+}
+
+static uint32_t take_queued(struct frame_nr *ret_frames, uint32_t max)
+{
+	uint32_t nr = 0;
+
+	lock_acquire(&pg.frames.lock);
+	while (nr < max && pg.write_head != UINT32_MAX) {
+		ret_frames[nr].v = pg.write_head;
+		pg.write_head = pg.frames.frame[pg.write_head].next;
+		nr++;
+	}
+	lock_release(&pg.frames.lock);
+	return nr;
+}
+
+static void sort_frames(struct frame_nr *frames, uint32_t nr)
+{
+	for (uint32_t gap = nr / 2; gap; gap /= 2)
+		for (uint32_t i = gap; i < nr; i++) {
+			struct frame_nr f = frames[i];
+			uint64_t vpn = atomic_load(&frame_of(&pg.frames, f)->vpn);
+			uint32_t j = i;
+
+			for (; j >= gap &&
+			       atomic_load(&frame_of(&pg.frames, frames[j - gap])->vpn) > vpn;
+			     j -= gap)
+				frames[j] = frames[j - gap];
+			frames[j] = f;
+		}
+}
+
+/* What must be written of @frames; the others are settled at once. Return: how many. */
+static uint32_t fill_write(struct frame_nr *frames, uint32_t nr, struct swap_page *ret_pages)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct frame *f = frame_of(&pg.frames, frames[i]);
+		/* FRAME_WRITING keeps the buffer and its bytes as they are. */
+		void *bytes = buf_addr(&pg.frames, f->buf);
+		struct swap_ref old = f->ref;
+
+		if (page_is_zero(bytes)) {
+			write_done(frames[i], OUTCOME_ZERO, SWAP_REF_NONE);
+			continue;
+		}
+		uint64_t sum = page_checksum(bytes);
+		if (!swap_ref_is_none(old) && swap_checksum(pg.swap, old) == sum) {
+			write_done(frames[i], OUTCOME_UNCHANGED, SWAP_REF_NONE);
+			continue;
+		}
+		frames[kept] = frames[i];
+		ret_pages[kept++] = (struct swap_page){.buf = bytes, .checksum = sum};
+	}
+	return kept;
+}
+
+/* Return: pages settled, 0 when none was queued. */
+static uint32_t write_queued(void)
+{
+	struct frame_nr frames[MAX_WRITE];
+	struct swap_page pages[MAX_WRITE];
+	uint32_t nr = take_queued(frames, MAX_WRITE);
+
+	if (!nr)
+		return 0;
+	sort_frames(frames, nr);
+	uint32_t kept = fill_write(frames, nr, pages);
+	swap_write(pg.swap, pages, kept);
+	for (uint32_t i = 0; i < kept; i++) {
+		if (pages[i].result == -ENOSPC)
+			atomic_fetch_add(&pg.nospace_streak, 1);
+		write_done(
+		    frames[i], pages[i].result ? OUTCOME_FAILED : OUTCOME_WRITTEN, pages[i].ref);
+	}
+	atomic_fetch_sub(&pg.nr_writes, nr);
+	event_signal(&pg.frames.freed);
+	pager_publish(true);
+	return nr;
+}
+
+/* --- waiting, and the thread --- */
+
+static _Noreturn void out_of_memory(void)
+{
+	struct say s = {0};
+
+	say_str(&s, "out of memory: the program uses ");
+	say_size(&s, atomic_load(&pg.nr_populated) << PAGE_SHIFT);
+	say_str(&s, ", all ");
+	say_size(&s, (uint64_t)pg.frames.nr_frames << PAGE_SHIFT);
+	say_str(&s, " of RAM and all ");
+	say_size(&s, swap_capacity_bytes(pg.swap));
+	say_str(&s, " of swap in ");
+	say_str(&s, pg.config.swap_dir);
+	say_str(&s, " are full; raise --swap-size or --ram, or give --swap a larger disk");
+	say_flush(&s);
+	pager_publish(true);
+	for (;;)
+		sys_call2(SYS_kill, sys_call0(SYS_getpid), 9);
+}
+
+void reclaim_wait(void)
+{
+	uint32_t ticket = event_begin(&pg.frames.freed);
+	bool has_room =
+	    atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0;
+
+	if (has_room || reclaim_batch() ||
+	    (atomic_load(&pg.thread_state) == THREAD_NONE && write_queued())) {
+		event_cancel(&pg.frames.freed);
+		return;
+	}
+	/* Every page was tried twice, swap refused each, and nothing was freed meanwhile. */
+	if (atomic_load(&pg.nospace_streak) > 2 * pg.frames.nr_frames)
+		out_of_memory();
+	reclaim_kick();
+	/* Bounded: what this thread waits for may also come from pages that become evictable
+	 * without anything being freed. */
+	if (atomic_load(&pg.frames.freed.seq) == ticket)
+		futex_wait(&pg.frames.freed.seq, ticket, 2000000);
+	event_cancel(&pg.frames.freed);
+}
+
+static bool is_short(void)
+{
+	return pg.reclaim_in_thread && atomic_load(&pg.frames.places_free) < (int32_t)pg.places_low;
+}
+
+/* Bring the free places up to the high watermark. Return: anything was done. */
+static bool refill_places(void)
+{
+	bool any = false;
+
+	if (!is_short())
+		return false;
+	while (atomic_load(&pg.frames.places_free) < (int32_t)pg.places_high) {
+		bool freed = reclaim_batch() > 0;
+
+		any |= freed;
+		any |= write_queued() > 0;
+		if (!freed || atomic_load(&pg.park_wanted))
+			break;
+	}
+	return any;
+}
+
+void reclaim_stop(void)
+{
+	lock_acquire(&pg.reclaim_lock);
+	/* Only reclaim_batch() queues writes: they can but become fewer. The pager thread may be
+	 * waiting for our lock, so what is queued is written here. */
+	while (atomic_load(&pg.nr_writes)) {
+		uint32_t ticket = event_begin(&pg.frames.freed);
+
+		if (write_queued() || !atomic_load(&pg.nr_writes))
+			event_cancel(&pg.frames.freed);
+		else
+			event_wait(&pg.frames.freed, ticket);
+	}
+}
+
+void reclaim_go_on(void)
+{
+	lock_release(&pg.reclaim_lock);
+}
+
+static void park(void)
+{
+	atomic_store(&pg.thread_state, THREAD_PARKED);
+	event_signal(&pg.parked);
+	while (atomic_load(&pg.park_wanted)) {
+		uint32_t ticket = event_begin(&pg.kick);
+
+		if (atomic_load(&pg.park_wanted))
+			event_wait(&pg.kick, ticket);
+		else
+			event_cancel(&pg.kick);
+	}
+	atomic_store(&pg.thread_state, THREAD_RUNNING);
+}
+
+static void pager_thread(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		bool any = refill_places();
+
+		while (write_queued())
+			any = true;
+		if (atomic_load(&pg.park_wanted)) {
+			park();
+			continue;
+		}
+		if (any)
+			continue;
+		/* Announced first, then looked once more: reclaim_kick() wakes only who waits. */
+		uint32_t ticket = event_begin(&pg.kick);
+		if (pg.write_head != UINT32_MAX || atomic_load(&pg.park_wanted))
+			event_cancel(&pg.kick);
+		else
+			event_wait(&pg.kick, ticket);
+	}
+}
+
+void reclaim_kick(void)
+{
+	uint32_t none = THREAD_NONE;
+
+	if (!atomic_load(&pg.nr_writes) && !is_short())
+		return;
+	if (atomic_compare_exchange_strong(&pg.thread_state, &none, THREAD_RUNNING) &&
+	    thread_start(pager_thread, NULL, "faultline-pager") < 0) {
+		/* No thread to be had (RLIMIT_NPROC): whoever needs room writes. */
+		atomic_store(&pg.thread_state, THREAD_NONE);
+		return;
+	}
+	if (atomic_load(&pg.kick.nr_waiting))
+		event_signal(&pg.kick);
+}
+
+void reclaim_park(void)
+{
+	while (atomic_load(&pg.thread_state) != THREAD_NONE) {
+		uint32_t ticket = event_begin(&pg.parked);
+
+		atomic_store(&pg.park_wanted, 1);
+		event_signal(&pg.kick);
+		if (atomic_load(&pg.thread_state) == THREAD_PARKED) {
+			event_cancel(&pg.parked);
+			return;
+		}
+		event_wait(&pg.parked, ticket);
+	}
+}
+
+void reclaim_unpark(void)
+{
+	atomic_store(&pg.park_wanted, 0);
+	event_signal(&pg.kick);
+}
+
+void reclaim_after_fork(void)
+{
+	atomic_store(&pg.thread_state, THREAD_NONE);
+	atomic_store(&pg.park_wanted, 0);
+	atomic_store(&pg.kick.nr_waiting, 0);
+	atomic_store(&pg.parked.nr_waiting, 0);
+}
+
+int reclaim_init(void)
+{
+	uint32_t reserve = MIN(pg.frames.nr_bufs / 4, MAX_WINDOW);
+	uint32_t nr = pg.frames.nr_frames;
+
+	lock_init(&pg.reclaim_lock, LOCK_RECLAIM);
+	lock_init(&pg.policy_lock, LOCK_POLICY);
+	pg.write_head = UINT32_MAX;
+	pg.places_low = MIN(MAX(pg.frames.nr_places / 32, 4u), 256u);
+	pg.places_high = pg.places_low * 2;
+	pg.policy = meta_map(page_round_up(pg.policy_ops->state_bytes(nr)));
+	if (!pg.policy)
+		return -ENOMEM;
+	/* Held pages may fill the pool but for the reads' reserve and one batch under way. */
+	uint32_t batch = MAX(MIN(MAX_BATCH, pg.frames.nr_places / 8), 2u);
+	uint32_t slack = reserve + MIN(batch, pg.frames.nr_bufs / 4);
+	pg.policy_ops->init(pg.policy, nr, pg.frames.nr_bufs - slack);
+	return 0;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Regions: what the program has mapped inside the window, sorted by address, not overlapping.
+ * Guarded by the pager's map lock (LOCK_MAP): shared to look, exclusive to change.
+ */
+#ifndef FL_PAGER_REGION_H
+#define FL_PAGER_REGION_H
+
+#include "base/types.h"
+
+struct region {
+	uintptr_t start, end; /* page-aligned */
+	int prot;             /* PROT_*, as the program asked, and as the kernel has it */
+	bool is_foreign;      /* in the window, but not managed: a file mapped there, or executable */
+};
+
+struct region_map {
+	struct region *r;   /* sorted; reserved memory */
+	uint32_t nr, max;
+	uintptr_t cursor;   /* where the last free range was found */
+};
+
+/* Return: 0 or -ENOMEM. */
+int region_map_init(struct region_map *m);
+
+/* Index of the first region that ends after @addr (== nr: none). */
+uint32_t region_index(const struct region_map *m, uintptr_t addr);
+
+/* Return: the region that contains @addr, or NULL. */
+const struct region *region_find(const struct region_map *m, uintptr_t addr);
+
+/* Return: whether any region overlaps [start, end). */
+bool region_overlaps(const struct region_map *m, uintptr_t start, uintptr_t end);
+
+/* Return: whether regions cover [start, end) without a hole. */
+bool region_covers(const struct region_map *m, uintptr_t start, uintptr_t end);
+
+/* Add a region over a free range; merged with equal neighbours. Return: 0 or -ENOMEM. */
+int region_add(struct region_map *m, struct region r);
+
+/* Take [start, end) out; regions that reach over are cut. Return: 0 or -ENOMEM. */
+int region_remove(struct region_map *m, uintptr_t start, uintptr_t end);
+
+/* Give every part of [start, end) that is mapped @prot (and foreignness, when @make_foreign).
+ * Return: 0 or -ENOMEM. */
+int region_protect(struct region_map *m, uintptr_t start, uintptr_t end, int prot,
+    bool make_foreign);
+
+/* Return: start of a free range of @len bytes in the window, or 0. */
+uintptr_t region_find_free(struct region_map *m, size_t len);
+
+#endif

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Trapped reads and writes: the data goes through bounce memory. Small transfers are one call.
+ * Large ones are cut into pieces where nobody can tell: files, and writes to streams, which the
+ * kernel cuts up as well. Where a call is a message (datagrams, devices) or one atomic step (an
+ * append), it stays one call as long as that is affordable.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/sys.h"
+#include "preload/guard.h"
+
+#define SMALL_BYTES  ((size_t)64 << 10)
+#define APPEND_BYTES ((size_t)16 << 20) /* most unmanaged memory that one transfer may cost */
+#define MAX_RW_BYTES ((size_t)INT_MAX & ~PAGE_MASK) /* the kernel's own limit */
+#define MAX_IOV      1024u
+
+struct io {
+	struct guard_iov data;
+	struct iovec one;   /* where there is but one buffer */
+	struct iovec piece; /* for the calls that want an array */
+	int fd;
+	bool is_write;
+	bool is_socket;  /* sendto, recvfrom: `flags` are MSG_* */
+	bool has_offset; /* pread, pwrite: at `offset` */
+	off_t offset;
+	int flags;
+};
+
+int guard_iov_load(struct guard_iov *x, struct bounce *b, uintptr_t user, unsigned long nr)
+{
+	*x = (struct guard_iov){.nr = nr};
+	if (nr > MAX_IOV)
+		return -EINVAL;
+	x->v = bounce_alloc(b, nr * sizeof(*x->v) + 1);
+	if (!x->v)
+		return -ENOMEM;
+	if (guard_copy(x->v, (const void *)user, nr * sizeof(*x->v)))
+		return -EFAULT;
+	for (unsigned long i = 0; i < nr; i++) {
+		if ((ssize_t)x->v[i].iov_len < 0)
+			return -EINVAL;
+		x->total += MIN(x->v[i].iov_len, MAX_RW_BYTES - x->total);
+	}
+	return 0;
+}
+
+void guard_iov_single(struct guard_iov *x, struct iovec *one, uintptr_t base, size_t len)
+{
+	*one = (struct iovec){.iov_base = (void *)base, .iov_len = len};
+	*x = (struct guard_iov){.v = one, .nr = 1, .total = MIN(len, MAX_RW_BYTES)};
+}
+
+static size_t iov_move(struct guard_iov *x, char *buf, size_t len, bool to_user)
+{
+	size_t done = 0;
+
+	while (done < len && x->at < x->nr) {
+		struct iovec *v = &x->v[x->at];
+		char *user = (char *)v->iov_base + x->offset;
+		size_t n = MIN(len - done, v->iov_len - x->offset);
+		size_t missed =
+		    to_user ? guard_copy(user, buf + done, n) : guard_copy(buf + done, user, n);
+
+		done += n - missed;
+		x->offset += n - missed;
+		if (missed)
+			break;
+		if (x->offset == v->iov_len) {
+			x->at++;
+			x->offset = 0;
+		}
+	}
+	return done;
+}
+
+size_t guard_iov_gather(struct guard_iov *x, void *buf, size_t len)
+{
+	return iov_move(x, buf, len, false);
+}
+
+size_t guard_iov_scatter(struct guard_iov *x, const void *buf, size_t len)
+{
+	return iov_move(x, (char *)buf, len, true);
+}
+
+struct plan {
+	size_t piece;
+	bool is_repeated; /* go on after a full piece */
+};
+
+static bool is_stream_socket(int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return !sys_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&len) &&
+	       type == SOCK_STREAM;
+}
+
+static struct plan plan_transfer(const struct io *io)
+{
+	static const struct plan whole = {.piece = MAX_RW_BYTES, .is_repeated = false};
+	struct stat st;
+
+	if (io->data.total <= SMALL_BYTES || sys_call2(SYS_fstat, io->fd, (long)&st))
+		return whole;
+	switch (st.st_mode & S_IFMT) {
+	case S_IFREG:
+		if (io->is_write && sys_call2(SYS_fcntl, io->fd, F_GETFL) & O_APPEND)
+			return (struct plan){.piece = APPEND_BYTES, .is_repeated = true};
+		return (struct plan){.piece = BOUNCE_CHUNK_BYTES, .is_repeated = true};
+	case S_IFBLK:
+		return (struct plan){.piece = BOUNCE_CHUNK_BYTES, .is_repeated = true};
+	case S_IFIFO:
+		return (struct plan){.piece = BOUNCE_CHUNK_BYTES, .is_repeated = io->is_write};
+	case S_IFSOCK:
+		if (!is_stream_socket(io->fd) || io->flags & (MSG_OOB | MSG_PEEK))
+			return whole;
+		return (struct plan){.piece = BOUNCE_CHUNK_BYTES,
+		    .is_repeated = io->is_write || (io->is_socket && io->flags & MSG_WAITALL)};
+	case S_IFCHR:
+		return (struct plan){.piece = APPEND_BYTES, .is_repeated = true};
+	default:
+		return whole;
+	}
+}
+
+static long transfer_piece(struct io *io, void *buf, size_t len, size_t done)
+{
+	long at = io->offset + (io->has_offset ? (long)done : 0);
+
+	if (io->is_socket)
+		return sys_call6(io->is_write ? SYS_sendto : SYS_recvfrom, io->fd, (long)buf,
+		    (long)len, io->flags, 0, 0);
+	if (io->flags) {
+		io->piece = (struct iovec){.iov_base = buf, .iov_len = len};
+		return sys_call6(io->is_write ? SYS_pwritev2 : SYS_preadv2, io->fd,
+		    (long)&io->piece, 1, io->has_offset ? at : -1, 0, io->flags);
+	}
+	if (io->has_offset)
+		return sys_call4(
+		    io->is_write ? SYS_pwrite64 : SYS_pread64, io->fd, (long)buf, (long)len, at);
+	return sys_call3(io->is_write ? SYS_write : SYS_read, io->fd, (long)buf, (long)len);
+}
+
+/* Transfer the next @len bytes through @buf. Return: how many, or -errno. *@ret_is_last: whether
+ * to stop, because there is no more or the program's memory ends. */
+static long do_piece(struct io *io, void *buf, size_t len, size_t done, bool *ret_is_last)
+{
+	size_t wanted = len;
+
+	if (io->is_write) {
+		len = guard_iov_gather(&io->data, buf, len);
+		if (!len && wanted)
+			return -EFAULT;
+	}
+	long n = transfer_piece(io, buf, len, done);
+	*ret_is_last = n < (long)wanted;
+	if (io->is_write || n <= 0)
+		return n;
+	size_t there = MIN((size_t)n, len); /* MSG_TRUNC tells more than there was room for */
+	size_t stored = guard_iov_scatter(&io->data, buf, there);
+	if (stored == there)
+		return n;
+	*ret_is_last = true;
+	return stored ? (long)stored : -EFAULT;
+}
+
+static long transfer(struct io *io, struct bounce *b)
+{
+	struct plan plan = plan_transfer(io);
+	size_t size = MIN(plan.piece, io->data.total), done = 0;
+	void *buf = bounce_alloc(b, MAX(size, (size_t)1));
+	bool is_last = false;
+
+	if (!buf)
+		return -ENOMEM;
+	do {
+		long n = do_piece(io, buf, MIN(size, io->data.total - done), done, &is_last);
+
+		if (n < 0)
+			return done ? (long)done : n;
+		done += (size_t)n;
+	} while (!is_last && plan.is_repeated && done < io->data.total);
+	return (long)done;
+}
+
+/* A pipe takes vmspliced pages as they are, and bounce memory is used again: copy instead. */
+static void as_splice(struct io *io, const struct guard_trap *t)
+{
+	long mode = sys_call2(SYS_fcntl, io->fd, F_GETFL);
+
+	io->is_write = mode >= 0 && (mode & O_ACCMODE) != O_RDONLY;
+	io->flags = t->args[3] & SPLICE_F_NONBLOCK ? RWF_NOWAIT : 0;
+}
+
+static void set_kind(struct io *io, const struct guard_trap *t)
+{
+	switch (t->nr) {
+	case SYS_vmsplice:
+		as_splice(io, t);
+		return;
+	case SYS_preadv2:
+	case SYS_pwritev2:
+		io->flags = (int)t->args[5];
+		io->has_offset = t->args[3] != -1;
+		break;
+	case SYS_pread64:
+	case SYS_pwrite64:
+	case SYS_preadv:
+	case SYS_pwritev:
+		io->has_offset = true;
+		break;
+	default:
+		break;
+	}
+	io->offset = io->has_offset ? t->args[3] : 0;
+	io->is_write = t->nr == SYS_write || t->nr == SYS_pwrite64 || t->nr == SYS_writev ||
+	               t->nr == SYS_pwritev || t->nr == SYS_pwritev2;
+}
+
+static bool has_array(long nr)
+{
+	return nr != SYS_read && nr != SYS_write && nr != SYS_pread64 && nr != SYS_pwrite64;
+}
+
+long guard_io(const struct guard_trap *t)
+{
+	struct io io = {.fd = (int)t->args[0]};
+	struct bounce b;
+	long result = bounce_begin(&b, t->sp, t->stack);
+
+	if (result)
+		return result;
+	set_kind(&io, t);
+	if (has_array(t->nr))
+		result =
+		    guard_iov_load(&io.data, &b, (uintptr_t)t->args[1], (unsigned long)t->args[2]);
+	else if ((ssize_t)t->args[2] < 0)
+		result = -EINVAL;
+	else
+		guard_iov_single(&io.data, &io.one, (uintptr_t)t->args[1], (size_t)t->args[2]);
+	if (!result)
+		result = transfer(&io, &b);
+	bounce_end(&b);
+	return result;
+}
+
+long guard_io_stream(const struct guard_trap *t)
+{
+	struct io io = {
+	    .fd = (int)t->args[0],
+	    .is_write = t->nr == SYS_sendto,
+	    .is_socket = true,
+	    .flags = (int)t->args[3],
+	};
+	struct bounce b;
+	long result = bounce_begin(&b, t->sp, t->stack);
+
+	if (result)
+		return result;
+	guard_iov_single(&io.data, &io.one, (uintptr_t)t->args[1], (size_t)t->args[2]);
+	result = transfer(&io, &b);
+	bounce_end(&b);
+	return result;
+}

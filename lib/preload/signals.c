@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Fault handlers, and the program's own view of SIGBUS, SIGSEGV and SIGSYS; see signals.h.
+ *
+ * The program's dispositions are immutable records in a small ring per signal, published by index:
+ * readers in fault context and forked children never meet a lock that somebody holds.
+ *
+ * Limits: a program's handler for one of the three runs on the stack of the fault even where
+ * SA_ONSTACK was asked for, and is re-entered by a fault of its own.
+ */
+#include "preload/signals.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
+#include "base/ensure.h"
+#include "pager/pager.h"
+#include "preload/guard.h"
+
+#define NR_RECORDS 64u /* a reader would have to sleep through as many sigaction() calls */
+#define SI_IS_SYNC 0   /* si_code above: raised by the kernel for what this thread just did */
+
+struct disposition {
+	_Atomic uint32_t next;    /* records ever used */
+	_Atomic uint32_t current; /* index of the one that counts */
+	struct sys_sigaction record[NR_RECORDS];
+};
+
+static struct disposition dispositions[3];
+static _Atomic bool installed;
+
+/* Kept signals that this thread's program believes blocked, and those that arrived meanwhile. */
+static _Thread_local uint64_t emulated_mask __attribute__((tls_model("initial-exec")));
+static _Thread_local uint64_t emulated_pending __attribute__((tls_model("initial-exec")));
+
+static struct disposition *disposition_of(int sig)
+{
+	return &dispositions[sig == SIGBUS ? 0 : sig == SIGSEGV ? 1 : 2];
+}
+
+static void disposition_set(
+    struct disposition *d, const struct sys_sigaction *act, struct sys_sigaction *ret_old)
+{
+	uint32_t mine = atomic_fetch_add(&d->next, 1) % NR_RECORDS;
+
+	if (mine == atomic_load(&d->current))
+		mine = atomic_fetch_add(&d->next, 1) % NR_RECORDS;
+	d->record[mine] = *act;
+	uint32_t old = atomic_exchange(&d->current, mine);
+	if (ret_old)
+		*ret_old = d->record[old];
+}
+
+void signals_action(int sig, const struct sys_sigaction *act, struct sys_sigaction *ret_old)
+{
+	struct disposition *d = disposition_of(sig);
+
+	if (act) {
+		struct sys_sigaction copy = *act;
+
+		disposition_set(d, &copy, ret_old);
+	} else if (ret_old) {
+		*ret_old = d->record[atomic_load(&d->current)];
+	}
+}
+
+static void send_to_self(int sig, siginfo_t *si)
+{
+	long pid = sys_call0(SYS_getpid), tid = sys_call0(SYS_gettid);
+
+	/* With the original siginfo where the kernel lets us; a plain one is better than none. */
+	if (!si || sys_call4(SYS_rt_tgsigqueueinfo, pid, tid, sig, (long)si))
+		sys_call3(SYS_tgkill, pid, tid, sig);
+}
+
+static void set_default(int sig)
+{
+	struct sys_sigaction dfl = {.handler = (void *)SIG_DFL};
+
+	sys_call4(SYS_rt_sigaction, sig, (long)&dfl, 0, 8);
+}
+
+int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *ret_old)
+{
+	uint64_t view = (*mask & ~SIGNALS_KEPT) | emulated_mask;
+
+	if (ret_old)
+		*ret_old = view;
+	if (!set)
+		return 0;
+	switch (how) {
+	case SIG_BLOCK:
+		view |= *set;
+		break;
+	case SIG_UNBLOCK:
+		view &= ~*set;
+		break;
+	case SIG_SETMASK:
+		view = *set;
+		break;
+	default:
+		return -EINVAL;
+	}
+	*mask = view & ~(SIGNALS_KEPT | SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
+	emulated_mask = view & SIGNALS_KEPT;
+	uint64_t ready = emulated_pending & ~emulated_mask;
+	if (UNLIKELY(ready)) {
+		emulated_pending &= ~ready;
+		for (int sig = 1; sig < 64; sig++)
+			if (ready & SIGNAL_BIT(sig))
+				send_to_self(sig, NULL);
+	}
+	return 0;
+}
+
+static void run_handler(int sig, const struct sys_sigaction *act, siginfo_t *si, ucontext_t *uc)
+{
+	uint64_t *interrupted = (uint64_t *)&uc->uc_sigmask;
+	uint64_t mask = *interrupted | act->mask;
+
+	if (!(act->flags & SA_NODEFER))
+		mask |= SIGNAL_BIT(sig);
+	if (act->flags & SA_RESETHAND) {
+		struct sys_sigaction dfl = {.handler = (void *)SIG_DFL};
+
+		disposition_set(disposition_of(sig), &dfl, NULL);
+	}
+	sys_signals_restore(mask & ~SIGNALS_KEPT);
+	((void (*)(int, siginfo_t *, void *))act->handler)(sig, si, uc);
+	*interrupted &= ~SIGNALS_KEPT; /* the handler may have set a mask to return to */
+}
+
+void signals_deliver(int sig, siginfo_t *si, ucontext_t *uc)
+{
+	struct disposition *d = disposition_of(sig);
+	struct sys_sigaction act = d->record[atomic_load(&d->current)];
+	bool is_sync = si->si_code > SI_IS_SYNC;
+	bool is_blocked = emulated_mask & SIGNAL_BIT(sig);
+
+	if (is_blocked && !is_sync) {
+		emulated_pending |= SIGNAL_BIT(sig);
+		return;
+	}
+	if (act.handler == (void *)SIG_IGN && !is_sync)
+		return;
+	if (!is_blocked && act.handler != (void *)SIG_DFL && act.handler != (void *)SIG_IGN) {
+		run_handler(sig, &act, si, uc);
+		return;
+	}
+	/* Deadly. The signal waits, blocked, until the caller's handler returns. */
+	uint64_t all = ~0ull;
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8);
+	*(uint64_t *)&uc->uc_sigmask &= ~SIGNALS_KEPT;
+	set_default(sig);
+	send_to_self(sig, si);
+}
+
+/* SIGBUS and SIGSEGV. All signals are blocked. */
+static void on_fault(int sig, void *info, void *context)
+{
+	siginfo_t *si = info;
+	ucontext_t *uc = context;
+	uintptr_t addr = (uintptr_t)si->si_addr;
+	int saved_errno = errno;
+
+	if (LIKELY(si->si_code > SI_IS_SYNC && in_window(addr))) {
+		enum access access =
+		    uc->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
+		enum fault_result result = pager_fault(addr, access);
+
+		errno = saved_errno;
+		if (LIKELY(result == FAULT_DONE))
+			return;
+		if (result == FAULT_IO_ERROR && sig != SIGBUS) {
+			sig = SIGBUS;
+			si->si_code = BUS_ADRERR;
+		} else if (result == FAULT_INVALID && sig != SIGSEGV) {
+			sig = SIGSEGV;
+			si->si_code = SEGV_MAPERR;
+		}
+		si->si_signo = sig;
+	}
+	if (si->si_code > SI_IS_SYNC && guard_fixup(uc))
+		return;
+	signals_deliver(sig, si, uc);
+}
+
+int signals_take(int sig, void (*handler)(int, void *, void *), uint64_t mask, unsigned long flags)
+{
+	struct sys_sigaction old;
+	int err = sys_signal_install(sig, handler, mask, flags, &old);
+
+	if (!err)
+		disposition_set(disposition_of(sig), &old, NULL);
+	return err;
+}
+
+int signals_install(void)
+{
+	if (atomic_load(&installed))
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		int err = signals_take(i ? SIGSEGV : SIGBUS, on_fault, ~0ull, 0);
+
+		if (err)
+			return err;
+	}
+	uint64_t kept = SIGNALS_KEPT, old = 0;
+	sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&kept, (long)&old, 8);
+	emulated_mask = old & SIGNALS_KEPT;
+	atomic_store(&installed, true);
+	return 0;
+}
+
+bool signals_are_installed(void)
+{
+	return atomic_load_explicit(&installed, memory_order_relaxed);
+}
+
+static const int kept_signals[] = {SIGBUS, SIGSEGV, SIGSYS};
+
+void signals_before_exec(void)
+{
+	struct sys_sigaction act, ign = {.handler = (void *)SIG_IGN};
+
+	if (!signals_are_installed())
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(kept_signals); i++) {
+		signals_action(kept_signals[i], NULL, &act);
+		/* A blocked fault signal kills whether ignored or not: the pager is still served.
+		 */
+		if (act.handler == (void *)SIG_IGN && kept_signals[i] != SIGSYS)
+			sys_call4(SYS_rt_sigaction, kept_signals[i], (long)&ign, 0, 8);
+	}
+}
+
+void signals_after_exec(void)
+{
+	struct sys_sigaction act;
+
+	if (!signals_are_installed())
+		return;
+	for (int i = 0; i < 2; i++) {
+		signals_action(kept_signals[i], NULL, &act);
+		if (act.handler == (void *)SIG_IGN)
+			sys_signal_install(kept_signals[i], on_fault, ~0ull, 0, NULL);
+	}
+}

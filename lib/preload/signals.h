@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The three signals that the pager lives on: SIGBUS and SIGSEGV (faults), SIGSYS (trapped system
+ * calls). The kernel always has our handlers for them and they are never really blocked; what the
+ * program asked for is kept here, reported faithfully, and acted out for signals that are not ours.
+ */
+#ifndef FL_PRELOAD_SIGNALS_H
+#define FL_PRELOAD_SIGNALS_H
+
+#include <signal.h>
+#include <ucontext.h>
+
+#include "base/sys.h"
+#include "base/types.h"
+
+#define SIGNAL_BIT(sig) (1ull << ((sig)-1))
+#define SIGNALS_KEPT    (SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGSYS))
+
+static inline bool signal_is_kept(int sig)
+{
+	return sig == SIGBUS || sig == SIGSEGV || sig == SIGSYS;
+}
+
+/*
+ * Install the fault handlers, and unblock the three signals in this thread. Idempotent.
+ * Return: 0 or -errno. Context: thread.
+ */
+int signals_install(void);
+
+/* Whether signals_install() has run: before, the wrappers only pass on. Context: any. */
+bool signals_are_installed(void);
+
+/*
+ * Take @sig for @handler, remembering what the program had. @mask, @flags as in
+ * sys_signal_install(). Return: 0 or -errno. Context: thread.
+ */
+int signals_take(int sig, void (*handler)(int, void *, void *), uint64_t mask, unsigned long flags);
+
+/* rt_sigaction(2) for a kept signal, on the program's view of it. Context: any. */
+void signals_action(int sig, const struct sys_sigaction *act, struct sys_sigaction *ret_old);
+
+/*
+ * What rt_sigprocmask(2) would do: change *@mask, the kernel's mask of this thread, and the
+ * emulated part. @set NULL: only ask. The caller makes the kernel use *@mask.
+ * @ret_old: the mask as the program sees it, before. Return: 0 or -EINVAL. Context: any.
+ */
+int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *ret_old);
+
+/*
+ * The program's turn: do with this signal what the kernel would have done. Returns if a handler
+ * ran and returned, or if the process is about to die of it when the caller's own handler
+ * returns. @uc: the interrupted context, as the kernel gave it to our handler.
+ */
+void signals_deliver(int sig, siginfo_t *si, ucontext_t *uc);
+
+/* Before exec: a kept signal that the program ignores must be ignored by the next program. */
+void signals_before_exec(void);
+/* exec failed: take them back. */
+void signals_after_exec(void);
+
+#endif

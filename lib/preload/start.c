@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Start-up of the preload library: options from the environment, the pager, the signal handlers,
+ * the guard. Runs at the first mapping call or as constructor, whichever is first: the allocator
+ * preloaded beside us asks for memory before constructors run.
+ */
+#include "preload/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/say.h"
+#include "base/size.h"
+#include "base/sys.h"
+#include "pager/pager.h"
+#include "policy/policy.h"
+#include "preload/guard.h"
+#include "preload/report.h"
+#include "preload/signals.h"
+#include "preload/wrap_exec.h"
+
+extern char **environ;
+
+/* 0 not started, 1 starting (calls pass through), 2 done. Only one thread exists at start. */
+static _Atomic int phase;
+
+static const char *option(const char *name, const char *fallback)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : fallback;
+}
+
+static _Noreturn void refuse(const char *name, const char *value, const char *why)
+{
+	struct say s = {0};
+
+	say_str(&s, name);
+	say_str(&s, "=");
+	say_str(&s, value);
+	say_str(&s, ": ");
+	say_str(&s, why);
+	say_flush(&s);
+	_exit(125);
+}
+
+static uint64_t size_option(const char *name, uint64_t fallback)
+{
+	const char *value = getenv(name);
+	uint64_t bytes;
+
+	if (!value || !*value)
+		return fallback;
+	if (size_parse(value, &bytes))
+		refuse(name, value, "not a size; write it as 64M or 1.5G");
+	return bytes;
+}
+
+/* A quarter of what the machine has available. */
+static uint64_t default_ram(void)
+{
+	char text[2048];
+	long long kib = 0;
+	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	const char *line = strstr(text, "MemAvailable:");
+	if (line)
+		kib = strtoll(line + 13, NULL, 10);
+	return kib > 0 ? (uint64_t)kib * 1024 / 4 : 256u << 20;
+}
+
+static void copy_option(char *to, size_t bytes, const char *name, const char *fallback)
+{
+	const char *value = option(name, fallback);
+
+	if (strlen(value) >= bytes)
+		refuse(name, value, "too long");
+	strcpy(to, value);
+}
+
+static void read_config(struct pager_config *c)
+{
+	c->ram_bytes = size_option("FAULTLINE_RAM", 0);
+	if (!c->ram_bytes)
+		c->ram_bytes = default_ram();
+	c->swap_bytes = size_option("FAULTLINE_SWAP_SIZE", 0);
+	c->min_map_bytes = size_option("FAULTLINE_MIN_MAP", 64u << 10);
+	copy_option(c->swap_dir, sizeof(c->swap_dir), "FAULTLINE_SWAP", "/var/tmp");
+	copy_option(c->engine, sizeof(c->engine), "FAULTLINE_ENGINE", "auto");
+	copy_option(c->policy, sizeof(c->policy), "FAULTLINE_POLICY", policies[0]->name);
+	copy_option(c->telemetry, sizeof(c->telemetry), "FAULTLINE_TELEMETRY", "");
+	copy_option(c->reclaim, sizeof(c->reclaim), "FAULTLINE_RECLAIM", "auto");
+}
+
+static void fork_prepare(void)
+{
+	int err = pager_fork_prepare();
+	struct say s = {0};
+
+	if (!err)
+		return;
+	/* A prepare handler cannot make fork() fail. */
+	say_str(&s, "fork: the pager cannot be split (error ");
+	say_dec(&s, (uint64_t)-err);
+	say_str(&s, "); the program is stopped rather than let a child read wrong data");
+	say_flush(&s);
+	_exit(125);
+}
+
+/* What programs exec'd from here must find in their environment to be paged too. */
+static void remember_environment(struct pager_config *config)
+{
+	static char telemetry[96];
+	static char *env[256];
+	uint32_t nr = 0;
+
+	for (char **e = environ; e && *e && nr < ARRAY_LEN(env) - 2; e++)
+		if (!strncmp(*e, "FAULTLINE_", 10) || !strncmp(*e, "LD_PRELOAD=", 11))
+			env[nr++] = *e;
+	if (!*config->telemetry) {
+		report_prepare(config->telemetry, sizeof(config->telemetry));
+		snprintf(telemetry, sizeof(telemetry), "FAULTLINE_TELEMETRY=%s", config->telemetry);
+		env[nr++] = telemetry;
+	}
+	wrap_exec_remember(env);
+}
+
+void preload_start(void)
+{
+	int idle = 0;
+	struct pager_config config;
+	char why[256];
+
+	if (LIKELY(atomic_load(&phase)) || !atomic_compare_exchange_strong(&phase, &idle, 1))
+		return;
+	if (!strcmp(option("FAULTLINE_OFF", "0"), "1"))
+		goto out;
+	read_config(&config);
+	/* Registered before any other library's: prepare handlers run last to first, so that ours
+	 * seals the memory when the allocator's has touched it for the last time. */
+	pthread_atfork(fork_prepare, pager_fork_parent, pager_fork_child);
+	remember_environment(&config);
+	if (sys_gate_map())
+		refuse("FAULTLINE_RAM", "", "the address range of the gate page is taken");
+	if (pager_start(&config, why, sizeof(why))) {
+		struct say s = {0};
+
+		say_str(&s, why);
+		say_flush(&s);
+		_exit(125);
+	}
+	signals_install();
+	int err = guard_install();
+	if (err)
+		refuse("FAULTLINE_ENGINE", config.engine,
+		    "the system-call guard cannot be installed "
+		    "(seccomp filters are not allowed here)");
+out:
+	atomic_store(&phase, 2);
+}
+
+__attribute__((constructor(101))) static void on_load(void)
+{
+	preload_start();
+}
+
+__attribute__((destructor)) static void on_exit_of_program(void)
+{
+	pager_at_exit();
+	report_at_exit();
+}

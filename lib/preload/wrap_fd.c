@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Closing descriptors: the pager's own look closed to the program. Closing one is EBADF, and so is
+ * duplicating onto its number (the pager's are numbered high, where programs do not go).
+ */
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "base/types.h"
+#include "pager/pager.h"
+#include "preload/real.h"
+
+/* Ours may be numbered above a limit that was lowered since. */
+#define MIN_SCAN 4096u
+
+REAL(close);
+
+RESOLVE_EARLY static void resolve(void)
+{
+	RESOLVE(close);
+}
+
+static bool is_ours(int fd)
+{
+	return fd >= 0 && pager_is_running() && pager_owns_fd(fd);
+}
+
+EXPORT int close(int fd)
+{
+	if (UNLIKELY(is_ours(fd)))
+		return (int)with_errno(-EBADF);
+	/* libc's is a cancellation point. */
+	return real_close ? real_close(fd) : (int)with_errno(sys_call1(SYS_close, fd));
+}
+
+EXPORT int dup2(int fd, int new_fd)
+{
+	if (is_ours(fd) || is_ours(new_fd))
+		return (int)with_errno(-EBADF);
+	return (int)with_errno(sys_call2(SYS_dup2, fd, new_fd));
+}
+
+EXPORT int dup3(int fd, int new_fd, int flags)
+{
+	if (is_ours(fd) || is_ours(new_fd))
+		return (int)with_errno(-EBADF);
+	return (int)with_errno(sys_call3(SYS_dup3, fd, new_fd, flags));
+}
+
+/* One more than the highest descriptor that could be the pager's. */
+static unsigned scan_end(void)
+{
+	struct rlimit limit;
+
+	if (sys_call2(SYS_getrlimit, RLIMIT_NOFILE, (long)&limit))
+		return MIN_SCAN;
+	return (unsigned)MAX((rlim_t)MIN_SCAN, MIN(limit.rlim_cur, (rlim_t)1 << 20));
+}
+
+static long close_piece(unsigned first, unsigned last, int flags)
+{
+	long err = sys_call3(SYS_close_range, first, last, flags);
+
+	if (err != -ENOSYS || flags)
+		return err;
+	for (unsigned fd = first; fd <= last && fd < scan_end(); fd++)
+		sys_call1(SYS_close, fd);
+	return 0;
+}
+
+static long close_all_but_ours(unsigned first, unsigned last, int flags)
+{
+	unsigned start = first, end = scan_end();
+	long err = 0;
+
+	for (unsigned fd = first; fd <= last && fd < end && !err; fd++) {
+		if (!is_ours((int)fd))
+			continue;
+		if (fd > start)
+			err = close_piece(start, fd - 1, flags);
+		start = fd + 1;
+	}
+	if (!err && start <= last)
+		err = close_piece(start, last, flags);
+	return err;
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+	/* Ours are close-on-exec as they are. */
+	if (!pager_is_running() || flags & CLOSE_RANGE_CLOEXEC || first > last)
+		return (int)with_errno(sys_call3(SYS_close_range, first, last, flags));
+	return (int)with_errno(close_all_but_ours(first, last, flags));
+}
+
+EXPORT void closefrom(int first)
+{
+	close_all_but_ours((unsigned)MAX(first, 0), ~0u, 0);
+}

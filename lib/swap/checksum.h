@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Page checksums: XXH3 with a seed that is random in every process, so that no program can be
+ * built to collide. A forked child keeps its parent's seed: it reads its parent's slots.
+ */
+#ifndef FL_SWAP_CHECKSUM_H
+#define FL_SWAP_CHECKSUM_H
+
+#include "base/types.h"
+
+void checksum_seed(void); /* once, at start-up. Context: any */
+uint64_t page_checksum(const void *page);
+bool page_is_zero(const void *page);
+
+#endif

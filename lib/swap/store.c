@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Swap store: pages out and in; see store.h. What fork does is in store_fork.c.
+ *
+ * A page on its way out: slot, checksum noted, one transfer per run of slots, result. A failed
+ * run's slots are retired and its pages tried once more elsewhere. A page on its way in: one
+ * transfer per run of refs, checksum compared. A failed run is read again page by page, so that
+ * one bad sector costs one page.
+ *
+ * No lock is held during a transfer. The arrays on the stack (some 8 KiB) hold CHUNK pages:
+ * fault handlers run on small stacks.
+ */
+#include "swap/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include "base/ensure.h"
+#include "base/meta.h"
+#include "base/sys.h"
+#include "swap/checksum.h"
+#include "swap/store_internal.h"
+
+#define CHUNK         128u        /* pages per round of transfers: 512 KiB */
+#define COLLECT_EVERY 1024u       /* frees between two looks for children that have ended; guess */
+#define LIMIT_NS      1000000000u /* how long to believe that the disk is full; guess */
+
+struct swap_backend *(*swap_wrap_backend)(struct swap_backend *b);
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static struct swap_ref own_ref(struct swap *s, struct slot slot)
+{
+	return (struct swap_ref){(uint64_t)s->own << 32 | slot.v};
+}
+
+/* --- opening --- */
+
+/* Return: bytes that @dir_fd's file system has free, less 5 %; 0 if there is no telling. */
+static uint64_t bytes_free(int dir_fd)
+{
+	struct statfs fs;
+
+	if (sys_call2(SYS_fstatfs, dir_fd, (long)&fs) || fs.f_bsize <= 0)
+		return 0;
+	return (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize / 100 * 95;
+}
+
+int swap_open(const char *dir, uint64_t max_bytes, struct swap **ret_swap, const char **ret_how)
+{
+	const char *how;
+	long fd = sys_call4(SYS_openat, AT_FDCWD, (long)dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return (int)fd;
+	fd = sys_fd_move_high((int)fd);
+	int err = backend_uring_probe((int)fd, &how);
+	if (err)
+		goto out_close;
+	if (!max_bytes)
+		max_bytes = bytes_free((int)fd);
+	err = -ENOSPC;
+	if (max_bytes < PAGE_BYTES)
+		goto out_close;
+	struct swap *s = meta_map(page_round_up(sizeof(*s)));
+	err = -ENOMEM;
+	if (!s)
+		goto out_close;
+	s->dir_fd = (int)fd;
+	s->max_bytes = max_bytes;
+	swap_fork_init(s);
+	*ret_swap = s;
+	*ret_how = how;
+	return 0;
+
+out_close:
+	sys_call1(SYS_close, fd);
+	return err;
+}
+
+void swap_close(struct swap *s)
+{
+	if (!s)
+		return;
+	swap_fork_fini(s);
+	if (atomic_load(&s->file_state) == FILE_OPEN) {
+		s->backend->ops->close(s->backend);
+		slot_map_fini(&s->map);
+	}
+	sys_call1(SYS_close, s->dir_fd);
+	meta_unmap(s, page_round_up(sizeof(*s)));
+}
+
+static int file_open(struct swap *s)
+{
+	const char *how;
+	/* UINT32_MAX is SLOT_NONE. */
+	uint32_t nr_slots = (uint32_t)MIN(s->max_bytes >> PAGE_SHIFT, UINT32_MAX - 1);
+	int err = slot_map_init(&s->map, nr_slots);
+
+	if (err)
+		return err;
+	err = backend_uring_open(s->dir_fd, &s->backend, &how);
+	if (err)
+		goto out_fini_map;
+	if (swap_wrap_backend) {
+		struct swap_backend *wrapped = swap_wrap_backend(s->backend);
+
+		err = -ENOMEM;
+		if (!wrapped)
+			goto out_close_backend;
+		s->backend = wrapped;
+	}
+	return 0;
+
+out_close_backend:
+	s->backend->ops->close(s->backend);
+out_fini_map:
+	slot_map_fini(&s->map);
+	return err;
+}
+
+/* Open this process's own file unless it is open. Several threads may want it at once. */
+static int file_want(struct swap *s)
+{
+	while (atomic_load(&s->file_state) != FILE_OPEN) {
+		uint32_t expected = FILE_NONE;
+
+		if (atomic_compare_exchange_strong(&s->file_state, &expected, FILE_OPENING)) {
+			int err = file_open(s);
+
+			atomic_store(&s->file_state, err ? FILE_NONE : FILE_OPEN);
+			event_signal(&s->file_event);
+			if (err)
+				return err;
+			continue;
+		}
+		uint32_t ticket = event_begin(&s->file_event);
+		if (atomic_load(&s->file_state) == FILE_OPENING)
+			event_wait(&s->file_event, ticket);
+		else
+			event_cancel(&s->file_event);
+	}
+	return 0;
+}
+
+/* --- a round of transfers under construction --- */
+
+struct round {
+	uint32_t nr_ios, nr_iov;
+	struct swap_io ios[CHUNK];
+	struct iovec iov[CHUNK];
+	uint32_t first_page[CHUNK]; /* by transfer: index of its first page in the caller's list */
+};
+
+static void round_begin_io(struct round *r, struct slot first, uint32_t page, bool is_write)
+{
+	r->first_page[r->nr_ios] = page;
+	r->ios[r->nr_ios++] = (struct swap_io){
+	    .first = first,
+	    .is_write = is_write,
+	    .iov = &r->iov[r->nr_iov],
+	};
+}
+
+/* Add a page to the last transfer. */
+static void round_add(struct round *r, void *buf)
+{
+	struct swap_io *io = &r->ios[r->nr_ios - 1];
+	struct iovec *last = io->nr_iov ? &r->iov[r->nr_iov - 1] : NULL;
+
+	if (last && (char *)last->iov_base + last->iov_len == (char *)buf) {
+		last->iov_len += PAGE_BYTES;
+		return;
+	}
+	r->iov[r->nr_iov++] = (struct iovec){.iov_base = buf, .iov_len = PAGE_BYTES};
+	io->nr_iov++;
+}
+
+/* Pages of transfer @i; the list has @nr. */
+static uint32_t round_pages(const struct round *r, uint32_t i, uint32_t nr)
+{
+	return (i + 1 < r->nr_ios ? r->first_page[i + 1] : nr) - r->first_page[i];
+}
+
+/* --- out --- */
+
+static void note_exist(struct swap *s, uint32_t nr)
+{
+	uint32_t before = atomic_load(&s->nr_exist);
+
+	while (before < nr && !atomic_compare_exchange_weak(&s->nr_exist, &before, nr))
+		;
+}
+
+/* The disk is full: make do with the slots that exist, and ask it again after a while. */
+static void limit_slots(struct swap *s)
+{
+	slot_limit(&s->map, atomic_load(&s->nr_exist));
+	atomic_store(&s->limited_ns, now_ns());
+}
+
+static bool lift_limit(struct swap *s)
+{
+	uint64_t since = atomic_load(&s->limited_ns);
+
+	if (!since || now_ns() - since < LIMIT_NS)
+		return false;
+	atomic_store(&s->limited_ns, 0);
+	slot_limit(&s->map, UINT32_MAX);
+	return true;
+}
+
+static void free_run(struct swap *s, struct slot first, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		slot_free(&s->map, (struct slot){first.v + i});
+}
+
+/* Up to @want slots by whatever means there are. Return: how many; 0: swap is full. */
+static uint32_t alloc_run(struct swap *s, uint32_t want, struct slot *ret_first)
+{
+	uint32_t nr = slot_alloc(&s->map, want, ret_first);
+
+	if (!nr) {
+		swap_collect(s);
+		nr = slot_alloc(&s->map, want, ret_first);
+	}
+	if (!nr && lift_limit(s))
+		nr = slot_alloc(&s->map, want, ret_first);
+	return nr;
+}
+
+/*
+ * Make as much as can be of a run of @nr allocated slots exist on disk; the rest is freed.
+ * Return: how many exist, or -errno: -ENOSPC when not even the first does.
+ */
+static int64_t make_exist(struct swap *s, struct slot first, uint32_t nr)
+{
+	uint32_t n = nr;
+	int64_t exist = s->backend->ops->grow(s->backend, first.v + n);
+
+	while (exist == -ENOSPC && n > 1) {
+		n /= 2;
+		exist = s->backend->ops->grow(s->backend, first.v + n);
+	}
+	if (exist < 0)
+		n = 0;
+	else
+		note_exist(s, (uint32_t)MIN(exist, (int64_t)s->map.nr_slots));
+	free_run(s, (struct slot){first.v + n}, nr - n);
+	return exist < 0 ? exist : n;
+}
+
+/*
+ * Up to @want contiguous slots that exist on disk.
+ * Return: how many, or -errno: -ENOSPC when there is none.
+ */
+static int64_t take_run(struct swap *s, uint32_t want, struct slot *ret_first)
+{
+	int64_t got = -ENOSPC;
+
+	for (int nr_tries = 0; nr_tries < 2 && got == -ENOSPC; nr_tries++) {
+		uint32_t nr = alloc_run(s, want, ret_first);
+
+		if (!nr)
+			return -ENOSPC;
+		got = make_exist(s, *ret_first, nr);
+		if (got == -ENOSPC)
+			limit_slots(s);
+	}
+	return got;
+}
+
+/* The transfer's pages are in their slots; or the slots are given up and the pages know why. */
+static void settle_write(
+    struct swap *s, const struct swap_io *io, struct swap_page **list, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		struct slot slot = {io->first.v + i};
+
+		list[i]->result = io->result;
+		if (!io->result)
+			list[i]->ref = own_ref(s, slot);
+		else if (io->result == -ENOSPC)
+			slot_free(
+			    &s->map, slot); /* nothing wrong with it but that it does not exist */
+		else
+			slot_retire(&s->map, slot);
+	}
+	if (io->result) {
+		count(&s->write_errors, 1);
+		/* A file that cannot be allocated ahead: look where it has been written before. */
+		if (io->result == -ENOSPC)
+			slot_limit(&s->map, UINT32_MAX);
+		return;
+	}
+	count(&s->write_ops, 1);
+	count(&s->written_bytes, (uint64_t)nr << PAGE_SHIFT);
+}
+
+/* Write each page of @list once. */
+static void write_once(struct swap *s, struct swap_page **list, uint32_t nr)
+{
+	struct round r;
+	uint32_t n = 0;
+
+	r.nr_ios = r.nr_iov = 0;
+	while (n < nr) {
+		struct slot first;
+		int64_t got = take_run(s, nr - n, &first);
+
+		if (got < 0) {
+			for (uint32_t i = n; i < nr; i++)
+				list[i]->result = (int)got;
+			break;
+		}
+		round_begin_io(&r, first, n, true);
+		for (uint32_t i = 0; i < (uint32_t)got; i++, n++) {
+			s->map.checksum[first.v + i] = list[n]->checksum;
+			round_add(&r, list[n]->buf);
+		}
+	}
+	if (!r.nr_ios)
+		return;
+	s->backend->ops->transfer(s->backend, r.ios, r.nr_ios);
+	for (uint32_t i = 0; i < r.nr_ios; i++)
+		settle_write(s, &r.ios[i], &list[r.first_page[i]], round_pages(&r, i, n));
+}
+
+static void write_chunk(struct swap *s, struct swap_page *pages, uint32_t nr)
+{
+	struct swap_page *list[CHUNK];
+	uint32_t nr_failed = 0;
+
+	for (uint32_t i = 0; i < nr; i++)
+		list[i] = &pages[i];
+	write_once(s, list, nr);
+	for (uint32_t i = 0; i < nr; i++)
+		if (pages[i].result)
+			list[nr_failed++] = &pages[i];
+	if (nr_failed)
+		write_once(s, list, nr_failed);
+}
+
+void swap_write(struct swap *s, struct swap_page *pages, uint32_t nr)
+{
+	int err = file_want(s);
+
+	for (uint32_t i = 0; err && i < nr; i++)
+		pages[i].result = err;
+	if (err) {
+		count(&s->write_errors, 1);
+		return;
+	}
+	for (uint32_t i = 0; i < nr; i += CHUNK)
+		write_chunk(s, &pages[i], MIN(nr - i, CHUNK));
+}
+
+/* --- in --- */
+
+/* Where the pages of one generation are read from. */
+struct source {
+	struct swap_backend *backend;
+	const uint64_t *checksum;
+	struct generation *g; /* NULL: our own file */
+};
+
+static struct source source_get(struct swap *s, uint32_t generation)
+{
+	if (generation == s->own) {
+		ensure(atomic_load(&s->file_state) == FILE_OPEN);
+		return (struct source){s->backend, s->map.checksum, NULL};
+	}
+	struct generation *g = generation_get(s, generation);
+	return (struct source){g->backend, g->checksum, g};
+}
+
+static void source_put(struct source *from)
+{
+	if (from->g)
+		generation_put(from->g);
+}
+
+static void verify(struct swap *s, const struct source *from, struct swap_page *page)
+{
+	page->result = 0;
+	if (page_checksum(page->buf) == from->checksum[ref_slot(page->ref).v])
+		return;
+	page->result = -EBADMSG;
+	count(&s->checksum_errors, 1);
+}
+
+static void settle_read(struct swap *s, const struct source *from, struct swap_io *io,
+    struct swap_page *pages, uint32_t nr)
+{
+	if (!io->result) {
+		count(&s->read_ops, 1);
+		count(&s->read_bytes, (uint64_t)nr << PAGE_SHIFT);
+		for (uint32_t i = 0; i < nr; i++)
+			verify(s, from, &pages[i]);
+		return;
+	}
+	count(&s->read_errors, 1);
+	for (uint32_t i = 0; i < nr; i++) {
+		struct iovec iov = {.iov_base = pages[i].buf, .iov_len = PAGE_BYTES};
+		struct swap_io one = {.first = ref_slot(pages[i].ref), .nr_iov = 1, .iov = &iov};
+
+		pages[i].result = io->result;
+		if (nr > 1 &&
+		    !(pages[i].result = from->backend->ops->transfer(from->backend, &one, 1))) {
+			count(&s->read_ops, 1);
+			count(&s->read_bytes, PAGE_BYTES);
+			verify(s, from, &pages[i]);
+		}
+	}
+}
+
+/* Read @nr pages, all of one generation. */
+static void read_chunk(struct swap *s, struct swap_page *pages, uint32_t nr)
+{
+	struct source from = source_get(s, ref_generation(pages[0].ref));
+	uint32_t nr_slots = from.g ? from.g->nr_slots : s->map.nr_slots;
+	struct round r;
+
+	r.nr_ios = r.nr_iov = 0;
+	for (uint32_t i = 0; i < nr; i++) {
+		struct slot slot = ref_slot(pages[i].ref);
+
+		ensure(slot.v < nr_slots);
+		ensure(!from.g || slot_share_has(from.g->live, slot));
+		if (!i || ref_slot(pages[i - 1].ref).v + 1 != slot.v)
+			round_begin_io(&r, slot, i, false);
+		round_add(&r, pages[i].buf);
+	}
+	from.backend->ops->transfer(from.backend, r.ios, r.nr_ios);
+	for (uint32_t i = 0; i < r.nr_ios; i++)
+		settle_read(s, &from, &r.ios[i], &pages[r.first_page[i]], round_pages(&r, i, nr));
+	source_put(&from);
+}
+
+void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr;) {
+		uint32_t n = 1, generation = ref_generation(pages[i].ref);
+
+		while (i + n < nr && n < CHUNK && ref_generation(pages[i + n].ref) == generation)
+			n++;
+		read_chunk(s, &pages[i], n);
+		i += n;
+	}
+}
+
+uint64_t swap_checksum(struct swap *s, struct swap_ref ref)
+{
+	struct source from = source_get(s, ref_generation(ref));
+	uint64_t checksum = from.checksum[ref_slot(ref).v];
+
+	source_put(&from);
+	return checksum;
+}
+
+void swap_free(struct swap *s, struct swap_ref ref)
+{
+	if (ref_generation(ref) == s->own) {
+		slot_free(&s->map, ref_slot(ref));
+		/* Relaxed: a pace, nothing more. */
+		uint32_t n = atomic_fetch_add_explicit(&s->nr_frees, 1, memory_order_relaxed);
+		if ((n + 1) % COLLECT_EVERY == 0)
+			swap_collect(s);
+		return;
+	}
+	struct generation *g = generation_get(s, ref_generation(ref));
+	if (slot_share_drop(g->live, ref_slot(ref)))
+		generation_put(g); /* that was the last */
+	generation_put(g);
+}
+
+uint64_t swap_capacity_bytes(struct swap *s)
+{
+	struct swap_stats stats;
+
+	swap_stats(s, &stats);
+	return s->max_bytes - MIN(stats.used_bytes, s->max_bytes);
+}
+
+void swap_stats(struct swap *s, struct swap_stats *ret_stats)
+{
+	bool is_open = atomic_load(&s->file_state) == FILE_OPEN;
+
+	*ret_stats = (struct swap_stats){
+	    .used_bytes = is_open ? (uint64_t)atomic_load(&s->map.nr_used) << PAGE_SHIFT : 0,
+	    .read_bytes = atomic_load(&s->read_bytes),
+	    .written_bytes = atomic_load(&s->written_bytes),
+	    .read_ops = atomic_load(&s->read_ops),
+	    .write_ops = atomic_load(&s->write_ops),
+	    .read_errors = atomic_load(&s->read_errors),
+	    .write_errors = atomic_load(&s->write_errors),
+	    .checksum_errors = atomic_load(&s->checksum_errors),
+	};
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Swap store: pages out, pages in. Owns slots, checksums and the backend, and what fork does to
+ * them.
+ *
+ * A process writes to its own store only, opened when the first page is written. A forked child
+ * starts with none of its own and reads its ancestors' stores, through the descriptors that it
+ * inherited, for the pages that were in swap at the fork: they are its older generations. The
+ * ancestor keeps those slots until every process that could read them is gone: the child side
+ * holds the write end of a close-on-exec pipe, whose end-of-file the ancestor looks for.
+ */
+#ifndef FL_SWAP_STORE_H
+#define FL_SWAP_STORE_H
+
+#include "base/types.h"
+
+struct swap; /* one per process */
+
+/* Where a page lies: generation (of the store) << 32 | slot. Fits the 40 bits of a PTE. */
+struct swap_ref {
+	uint64_t v;
+};
+
+#define SWAP_REF_NONE ((struct swap_ref){UINT64_MAX})
+
+static inline bool swap_ref_is_none(struct swap_ref ref)
+{
+	return ref.v == UINT64_MAX;
+}
+
+struct swap_page {
+	void *buf;           /* page-aligned, unmanaged */
+	struct swap_ref ref; /* read: in. write: out */
+	uint64_t checksum;   /* write: in, page_checksum(buf) */
+	int result;          /* out: 0 or -errno; read: -EBADMSG when the checksum differs */
+};
+
+struct swap_stats {
+	uint64_t used_bytes, read_bytes, written_bytes, read_ops, write_ops;
+	uint64_t read_errors, write_errors, checksum_errors;
+};
+
+/*
+ * Prepare swap in directory @dir, at most @max_bytes (0: what the file system has free, less 5 %).
+ * The directory is opened and kept open; O_TMPFILE is tried there, so a bad directory shows now.
+ *
+ * @ret_how: static text, how the first file would be used: "O_DIRECT, io_uring".
+ * Return: 0, or -errno: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -EOPNOTSUPP (no O_TMPFILE), -ENOSPC.
+ * Context: thread.
+ */
+int swap_open(const char *dir, uint64_t max_bytes, struct swap **ret_swap, const char **ret_how);
+void swap_close(struct swap *s);
+
+/*
+ * Write @nr pages, neighbours in @pages to neighbouring slots, in as few transfers as can be.
+ * Failed slots are retired and the page tried once more elsewhere; pages[i].result tells. -ENOSPC:
+ * swap is full (its max_bytes or the file system).
+ * Context: fault, no lock held; sleeps.
+ */
+void swap_write(struct swap *s, struct swap_page *pages, uint32_t nr);
+
+/*
+ * Read @nr pages and verify each against its checksum; neighbouring refs go in one transfer, all
+ * transfers at once. Context: fault, no lock held; sleeps.
+ */
+void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr);
+
+/* The checksum that @ref's page was written with. Context: fault. */
+uint64_t swap_checksum(struct swap *s, struct swap_ref ref);
+
+/*
+ * The page at @ref is not needed any more. An ancestor's slots are counted: with the last of them
+ * its descriptors are closed here, and the ancestor may reuse what it has given up itself.
+ * Once per ref, no transfer of that page under way. Context: fault.
+ */
+void swap_free(struct swap *s, struct swap_ref ref);
+
+/* Bytes that are not in use of those that swap may take: for messages about full swap. */
+uint64_t swap_capacity_bytes(struct swap *s);
+void swap_stats(struct swap *s, struct swap_stats *ret_stats);
+
+/*
+ * Fork, in three steps, with no transfer under way and all signals blocked:
+ * prepare before, then exactly one of the others on each side (parent also when fork failed).
+ * The child may call swap_fork_child() late, inside its first fault; it must not use the swap
+ * before. Each is cheap when nothing is in swap.
+ * prepare Return: 0 or -errno (then fork must fail with it, and neither of the others follows):
+ * -ENOMEM, or -EAGAIN in a chain of more than SWAP_NR_GENERATIONS - 1 ancestors each of which has
+ * pages in swap that are still needed.
+ */
+#define SWAP_NR_GENERATIONS 255u
+
+int swap_fork_prepare(struct swap *s);
+void swap_fork_parent(struct swap *s);
+void swap_fork_child(struct swap *s);
+
+/* Hook for tests: the own backend, just opened, is replaced by what this returns (NULL: fails). */
+struct swap_backend;
+extern struct swap_backend *(*swap_wrap_backend)(struct swap_backend *b);
+
+/* Return: whether @fd is one of ours, which the program must not close. Context: any. */
+bool swap_owns_fd(struct swap *s, int fd);
+
+#endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+/* Counters, histograms, event ring and stall clocks; see telemetry.h. */
+#include "telemetry/telemetry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/lock.h"
+#include "base/meta.h"
+#include "base/sys.h"
+
+static int map_record(struct telemetry *t)
+{
+	uint32_t index = atomic_fetch_add(&t->header->nr_claimed, 1);
+
+	if (index >= t->header->nr_processes)
+		return -ENOSPC;
+	long p = sys_call6(SYS_mmap, 0, FL_PROCESS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd,
+	    (long)fl_process_offset(index));
+	if (p < 0)
+		return (int)p;
+	t->p = (struct fl_process *)p;
+	return 0;
+}
+
+static int open_shared(struct telemetry *t, const char *path)
+{
+	long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return (int)fd;
+	t->fd = sys_fd_move_high((int)fd);
+	long h =
+	    sys_call6(SYS_mmap, 0, FL_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
+	if (h < 0)
+		return (int)h;
+	t->header = (struct fl_telemetry *)h;
+	if (t->header->magic != FL_TELEMETRY_MAGIC || t->header->process_bytes != FL_PROCESS_BYTES)
+		return -EPROTO; /* a CLI of another version */
+	return map_record(t);
+}
+
+static void close_shared(struct telemetry *t)
+{
+	if (t->header)
+		sys_call2(SYS_munmap, (long)t->header, FL_HEADER_BYTES);
+	if (t->fd >= 0)
+		sys_call1(SYS_close, t->fd);
+	t->header = NULL;
+	t->fd = -1;
+}
+
+/* The program's name as `ps -o comm` would show it. */
+static void fill_in(struct fl_process *p)
+{
+	char link[256];
+	long n = sys_call4(
+	    SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)link, sizeof(link) - 1);
+
+	link[n > 0 ? n : 0] = 0;
+	const char *base = strrchr(link, '/');
+	base = base ? base + 1 : link;
+	memcpy(p->program, base, MIN(strlen(base), sizeof(p->program) - 1));
+	atomic_store(&p->pid, (uint32_t)sys_call0(SYS_getpid));
+	atomic_store(&p->ppid, (uint32_t)sys_call0(SYS_getppid));
+	atomic_store(&p->start_ns, now_ns());
+	atomic_store(&p->state, 1);
+}
+
+int telemetry_open(struct telemetry *t, const char *path)
+{
+	*t = (struct telemetry){.fd = -1};
+	if (!*path || open_shared(t, path) < 0) {
+		close_shared(t);
+		t->p = meta_map(FL_PROCESS_BYTES);
+		if (!t->p)
+			return -ENOMEM;
+	}
+	fill_in(t->p);
+	return 0;
+}
+
+int telemetry_after_fork(struct telemetry *t, const char *path)
+{
+	struct fl_process *parent = t->p;
+	int err;
+
+	if (!t->header || map_record(t) < 0) {
+		close_shared(t);
+		err = telemetry_open(t, path);
+	} else {
+		fill_in(t->p);
+		err = 0;
+	}
+	if (err)
+		return err;
+	memcpy(t->p->engine, parent->engine, sizeof(parent->engine));
+	memcpy(t->p->policy, parent->policy, sizeof(parent->policy));
+	memcpy(t->p->swap, parent->swap, sizeof(parent->swap));
+	sys_call2(SYS_munmap, (long)parent, FL_PROCESS_BYTES);
+	return 0;
+}
+
+void hist_add(struct fl_hist *h, uint64_t ns)
+{
+	atomic_fetch_add_explicit(&h->count[fl_hist_bucket(ns)], 1, memory_order_relaxed);
+	uint64_t max = atomic_load_explicit(&h->max_ns, memory_order_relaxed);
+	while (ns > max && !atomic_compare_exchange_weak(&h->max_ns, &max, ns))
+		;
+}
+
+void event_log(struct telemetry *t, enum page_event what, struct vpn vpn, uint64_t ref)
+{
+	uint32_t i = atomic_fetch_add_explicit(&t->p->next_event, 1, memory_order_relaxed);
+	struct fl_event *e = &t->p->events[i % FL_NR_EVENTS];
+
+	atomic_store_explicit(&e->when_ns, now_ns(), memory_order_relaxed);
+	atomic_store_explicit(&e->vpn, vpn.v, memory_order_relaxed);
+	atomic_store_explicit(&e->slot, (uint32_t)ref, memory_order_relaxed);
+	atomic_store_explicit(&e->what, what, memory_order_relaxed);
+}
+
+/* Threads that stalled lately. More threads than places share one: "full" is then only reported
+ * when all that are known wait. */
+#define NR_STALLERS 64
+#define ACTIVE_NS   100000000u
+
+static struct {
+	struct lock lock; /* rank LOCK_STATS */
+	uint64_t since;   /* [lock] when the clocks were last brought up to date */
+	uint32_t nr_stalled;
+	bool is_full;
+	struct {
+		uint32_t tid;
+		bool stalled;
+		uint64_t last;
+	} thread[NR_STALLERS];
+} stall = {.lock = {.rank = LOCK_STATS}};
+
+static void stall_account(struct telemetry *t, uint64_t now)
+{
+	if (stall.nr_stalled && now > stall.since) {
+		COUNT(t, stall_some_ns, now - stall.since);
+		if (stall.is_full)
+			COUNT(t, stall_full_ns, now - stall.since);
+	}
+	stall.since = now;
+}
+
+static void stall_change(struct telemetry *t, uint64_t now, bool begins)
+{
+	uint32_t tid = (uint32_t)sys_call0(SYS_gettid);
+	uint32_t oldest = 0, mine = NR_STALLERS, nr_active = 0;
+
+	lock_acquire(&stall.lock);
+	stall_account(t, now);
+	for (uint32_t i = 0; i < NR_STALLERS; i++) {
+		if (stall.thread[i].tid == tid)
+			mine = i;
+		if (!stall.thread[i].stalled && stall.thread[i].last < stall.thread[oldest].last)
+			oldest = i;
+	}
+	if (mine == NR_STALLERS)
+		mine = oldest;
+	stall.thread[mine].tid = tid;
+	stall.thread[mine].stalled = begins;
+	stall.thread[mine].last = now;
+	stall.nr_stalled += begins ? 1u : -1u;
+	for (uint32_t i = 0; i < NR_STALLERS; i++)
+		nr_active += stall.thread[i].stalled || stall.thread[i].last + ACTIVE_NS > now;
+	stall.is_full = stall.nr_stalled && stall.nr_stalled >= nr_active;
+	lock_release(&stall.lock);
+}
+
+void stall_begin(struct telemetry *t, uint64_t now)
+{
+	stall_change(t, now, true);
+}
+
+void stall_end(struct telemetry *t, uint64_t now)
+{
+	stall_change(t, now, false);
+}
+
+void telemetry_sample_outside(struct telemetry *t, uint64_t managed_bytes)
+{
+	static const char key[] = "RssAnon:";
+	char text[4096];
+	long fd =
+	    sys_call4(SYS_openat, AT_FDCWD, (long)"/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	long n = sys_call3(SYS_read, fd, (long)text, sizeof(text) - 1);
+	sys_call1(SYS_close, fd);
+	text[n > 0 ? n : 0] = 0;
+	const char *line = strstr(text, key);
+	if (!line)
+		return;
+	uint64_t kib = 0;
+	for (line += sizeof(key) - 1; *line == ' ' || *line == '\t'; line++)
+		;
+	for (; *line >= '0' && *line <= '9'; line++)
+		kib = kib * 10 + (uint64_t)(*line - '0');
+	uint64_t bytes = kib << 10;
+	uint64_t outside = bytes > managed_bytes ? bytes - managed_bytes : 0;
+	if (outside > atomic_load(&t->p->outside_bytes_peak))
+		atomic_store(&t->p->outside_bytes_peak, outside);
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A pager for testing the preload library without the real one: lib/pager/pager.h on userfaultfd's
+ * SIGBUS mode. It has no budget. It moves pages out of the program's sight and back, with
+ * UFFDIO_MOVE, as often as it can: a thread does nothing else, and every system call that the
+ * preload library makes is preceded by taking everything away (FAKE_DROP=0 turns both off).
+ *
+ * Memory is carved from the start of the window, never reused; a shadow of the same size behind it
+ * holds the pages taken away. A forked child gets everything back and is left alone from then on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/ensure.h"
+#include "base/lock.h"
+#include "base/meta.h"
+#include "base/sys.h"
+#include "fault/uffd_abi.h"
+#include "pager/pager.h"
+
+#ifndef UFFDIO_MOVE
+struct uffdio_move {
+	__u64 dst, src, len, mode;
+	__s64 move;
+};
+#define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
+#endif
+
+#define REGION_BYTES ((size_t)2 << 30)
+#define NR_PAGES     (REGION_BYTES / PAGE_BYTES)
+#define SHADOW       (WINDOW_START + 2 * REGION_BYTES)
+#define MIN_MAP      ((size_t)64 << 10)
+
+enum state {
+	STATE_NONE,
+	STATE_THERE,
+	STATE_AWAY,
+};
+
+static uint8_t *states; /* [map_lock] one per page */
+static uint8_t *prots;  /* [map_lock] PROT_* of each */
+static bool running;
+static int uffd = -1;
+static size_t used; /* [map_lock] bytes of the region handed out */
+static struct lock map_lock = {.rank = LOCK_MAP};
+static struct fl_process counters;
+static _Atomic uint64_t nr_moves;
+
+static uint64_t enter(void)
+{
+	uint64_t mask = sys_signals_block(true);
+
+	lock_acquire(&map_lock);
+	return mask;
+}
+
+static void leave(uint64_t mask)
+{
+	lock_release(&map_lock);
+	sys_signals_restore(mask);
+}
+
+static int move(uintptr_t to, uintptr_t from)
+{
+	struct uffdio_move m = {.dst = to, .src = from, .len = PAGE_BYTES};
+
+	for (;;) {
+		long err = sys_call3(SYS_ioctl, uffd, (long)UFFDIO_MOVE, (long)&m);
+
+		if (err != -EAGAIN && err != -EBUSY)
+			return (int)err;
+		if (err == -EBUSY && to > SHADOW)
+			return (int)err;
+	}
+}
+
+static uintptr_t page_addr(size_t page)
+{
+	return WINDOW_START + page * PAGE_BYTES;
+}
+
+static void take_away(size_t page)
+{
+	if (states[page] != STATE_THERE)
+		return;
+	/* Fails on what is not writable or in use by the kernel: then it stays. */
+	if (move(SHADOW + page * PAGE_BYTES, page_addr(page)) == 0) {
+		states[page] = STATE_AWAY;
+		atomic_fetch_add_explicit(&nr_moves, 1, memory_order_relaxed);
+	}
+}
+
+static int bring_back(size_t page)
+{
+	int err = move(page_addr(page), SHADOW + page * PAGE_BYTES);
+
+	if (!err)
+		states[page] = STATE_THERE;
+	return err;
+}
+
+enum fault_result pager_fault(uintptr_t addr, enum access access)
+{
+	size_t page = (addr - WINDOW_START) / PAGE_BYTES;
+	enum fault_result result = FAULT_INVALID;
+
+	if (page >= NR_PAGES)
+		return FAULT_INVALID;
+	uint64_t mask = enter();
+	if (!(prots[page] & (access == ACCESS_WRITE ? PROT_WRITE : PROT_READ))) {
+		leave(mask);
+		return FAULT_INVALID;
+	}
+	if (states[page] == STATE_AWAY) {
+		result = bring_back(page) ? FAULT_IO_ERROR : FAULT_DONE;
+	} else if (states[page] == STATE_NONE) {
+		struct uffdio_zeropage z = {.range = {page_addr(page), PAGE_BYTES}};
+		long err = sys_call3(SYS_ioctl, uffd, (long)UFFDIO_ZEROPAGE, (long)&z);
+
+		result = !err || err == -EEXIST ? FAULT_DONE : FAULT_IO_ERROR;
+		states[page] = STATE_THERE;
+	} else {
+		result = FAULT_DONE; /* another thread was first */
+	}
+	leave(mask);
+	return result;
+}
+
+static void take_all(void)
+{
+	static _Atomic unsigned turn;
+
+	if (!running || lock_is_held(&map_lock))
+		return;
+	uint64_t mask = sys_signals_block(true);
+	if (lock_acquire_try(&map_lock)) {
+		size_t nr = used / PAGE_BYTES;
+		/* All of a small program's memory, a part of a large one's. */
+		size_t first = nr > 256 ? atomic_fetch_add(&turn, 64) % nr : 0;
+		for (size_t i = first; i < nr && i < first + 256; i++)
+			take_away(i);
+		lock_release(&map_lock);
+	}
+	sys_signals_restore(mask);
+}
+
+static long before_call(long nr)
+{
+	static _Thread_local bool is_inside __attribute__((tls_model("initial-exec")));
+
+	if (is_inside || nr == SYS_rt_sigprocmask || nr == SYS_ioctl || nr == SYS_futex ||
+	    nr == SYS_exit || nr == SYS_rt_tgsigqueueinfo)
+		return 0;
+	is_inside = true;
+	take_all();
+	is_inside = false;
+	return 0;
+}
+
+static void *dropper(void *unused)
+{
+	uint64_t seed = 88172645463325252ull;
+	uint64_t mask = ~0ull;
+
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+	for (;;) {
+		seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+		lock_acquire(&map_lock);
+		size_t nr = used / PAGE_BYTES;
+		for (size_t i = 0; nr && i < 32; i++)
+			take_away((seed + i * 7) % nr);
+		lock_release(&map_lock);
+		sched_yield();
+	}
+	return unused;
+}
+
+/* --- mapping calls ------------------------------------------------------------------------- */
+
+static void set_prot(uintptr_t addr, size_t len, int prot)
+{
+	memset(prots + (addr - WINDOW_START) / PAGE_BYTES, prot, page_round_up(len) / PAGE_BYTES);
+	sys_call3(SYS_mprotect, (long)addr, (long)page_round_up(len), prot);
+}
+
+static bool is_region(uintptr_t addr)
+{
+	return addr >= WINDOW_START && addr < WINDOW_START + REGION_BYTES;
+}
+
+static void forget(uintptr_t addr, size_t len)
+{
+	for (size_t i = 0; i < page_round_up(len) / PAGE_BYTES; i++)
+		states[(addr - WINDOW_START) / PAGE_BYTES + i] = STATE_NONE;
+	sys_call3(SYS_madvise, (long)addr, (long)len, MADV_DONTNEED);
+	sys_call3(SYS_madvise, (long)(addr - WINDOW_START + SHADOW), (long)len, MADV_DONTNEED);
+}
+
+long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if (!running || fd >= 0 || len < MIN_MAP || !(flags & MAP_ANONYMOUS) ||
+	    (flags & (MAP_SHARED | MAP_FIXED | MAP_STACK)) || is_region(addr))
+		return sys_call6(SYS_mmap, (long)addr, (long)len, prot, flags, fd, offset);
+	uint64_t mask = enter();
+	uintptr_t at = WINDOW_START + used;
+	ensure(used + len < REGION_BYTES);
+	used += page_round_up(len);
+	set_prot(at, len, prot);
+	leave(mask);
+	return (long)at;
+}
+
+long pager_munmap(uintptr_t addr, size_t len)
+{
+	if (!is_region(addr))
+		return sys_call2(SYS_munmap, (long)addr, (long)len);
+	uint64_t mask = enter();
+	forget(addr, len);
+	set_prot(addr, len, PROT_NONE);
+	leave(mask);
+	return 0;
+}
+
+long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr)
+{
+	if (!is_region(old))
+		return sys_call5(SYS_mremap, (long)old, (long)old_len, (long)new_len, flags,
+		    (long)new_addr);
+	return -ENOMEM;
+}
+
+long pager_mprotect(uintptr_t addr, size_t len, int prot)
+{
+	if (!is_region(addr))
+		return sys_call3(SYS_mprotect, (long)addr, (long)len, prot);
+	uint64_t mask = enter();
+	set_prot(addr, len, prot);
+	leave(mask);
+	return 0;
+}
+
+long pager_madvise(uintptr_t addr, size_t len, int advice)
+{
+	if (!is_region(addr))
+		return sys_call3(SYS_madvise, (long)addr, (long)len, advice);
+	if (advice != MADV_DONTNEED && advice != MADV_FREE)
+		return 0;
+	uint64_t mask = enter();
+	forget(addr, len);
+	leave(mask);
+	return 0;
+}
+
+bool pager_is_running(void)
+{
+	return running;
+}
+
+bool pager_owns_fd(int fd)
+{
+	return fd == uffd && running;
+}
+
+struct fl_process *pager_counters(void)
+{
+	return &counters;
+}
+
+static uint64_t fork_mask;
+
+int pager_fork_prepare(void)
+{
+	fork_mask = enter();
+	for (size_t i = 0; i < used / PAGE_BYTES; i++)
+		if (states[i] == STATE_AWAY)
+			ensure(bring_back(i) == 0);
+	return 0;
+}
+
+void pager_fork_parent(void)
+{
+	leave(fork_mask);
+}
+
+void pager_fork_child(void)
+{
+	running = false;
+	sys_inject = NULL;
+	leave(fork_mask);
+}
+
+void pager_at_exit(void)
+{
+	const char *report = getenv("FAKE_REPORT");
+
+	if (!report || !running)
+		return;
+	char line[160];
+	int n = snprintf(line, sizeof(line), "fake: %lu pages taken away, %lu calls trapped, %lu pinned\n",
+	    atomic_load(&nr_moves), atomic_load(&counters.guard_calls),
+	    atomic_load(&counters.pinned_calls));
+	sys_call3(SYS_write, 2, (long)line, n);
+}
+
+void pager_check(void)
+{
+}
+
+static int open_uffd(void)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MOVE};
+	int fd = (int)sys_call1(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0 || sys_call3(SYS_ioctl, fd, (long)UFFDIO_API, (long)&api))
+		return -ENOSYS;
+	return sys_fd_move_high(fd);
+}
+
+static int reserve(uintptr_t addr)
+{
+	struct uffdio_register r = {.range = {addr, REGION_BYTES}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+	long at = sys_call6(SYS_mmap, (long)addr, REGION_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at != (long)addr)
+		return -ENOMEM;
+	sys_call3(SYS_madvise, at, REGION_BYTES, MADV_NOHUGEPAGE);
+	return (int)sys_call3(SYS_ioctl, uffd, (long)UFFDIO_REGISTER, (long)&r);
+}
+
+int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
+{
+	const char *drop = getenv("FAKE_DROP");
+
+	(void)config;
+	uffd = open_uffd();
+	if (uffd < 0 || reserve(WINDOW_START) || reserve(SHADOW)) {
+		snprintf(why, why_bytes, "the fake pager needs UFFDIO_MOVE");
+		return -ENOSYS;
+	}
+	states = meta_map(NR_PAGES);
+	prots = meta_map(NR_PAGES);
+	if (!states || !prots)
+		return -ENOMEM;
+	running = true;
+	if (drop && *drop == '0')
+		return 0;
+	sys_inject = before_call;
+	return 0;
+}
+
+/* Threads can be started once libc is ready. */
+__attribute__((constructor(200))) static void start_dropper(void)
+{
+	const char *drop = getenv("FAKE_DROP");
+	pthread_t thread;
+
+	if (running && !(drop && *drop == '0'))
+		pthread_create(&thread, NULL, dropper, NULL);
+}

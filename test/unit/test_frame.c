@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include <criterion/criterion.h>
+
+#include "frame/frame.h"
+
+static struct frames fs;
+
+Test(frame, budget_is_split_and_never_exceeded)
+{
+	for (uint32_t budget = 64; budget <= 1u << 20; budget *= 4) {
+		struct frames f;
+
+		memset(&f, 0, sizeof(f));
+		/* One pool per process: only the arithmetic is looked at for the others. */
+		int err = frames_init(&f, budget);
+		cr_assert(budget == 64 ? err == 0 : err == 0 || err == -17);
+		cr_expect_eq(f.nr_bufs + f.nr_places, budget);
+		cr_expect_geq(f.nr_bufs, 16);
+		cr_expect_geq(f.nr_places, budget / 2);
+	}
+}
+
+Test(frame, places_run_out_exactly)
+{
+	cr_assert_eq(frames_init(&fs, 64), 0);
+	uint32_t n = fs.nr_places;
+	cr_expect_eq(places_take(&fs, n - 1), n - 1);
+	cr_expect_eq(places_take(&fs, 5), 1);
+	cr_expect_eq(places_take(&fs, 1), 0);
+	places_give(&fs, 3);
+	cr_expect_eq(places_take(&fs, 10), 3);
+}
+
+Test(frame, buffers_lowest_first_with_a_reserve)
+{
+	uint32_t bufs[64];
+
+	cr_assert_eq(frames_init(&fs, 128), 0);
+	cr_assert_eq(fs.nr_bufs, 16);
+	cr_expect_eq(bufs_take(&fs, bufs, 64, 4), 12);
+	cr_expect_eq(bufs_take(&fs, bufs + 12, 64, 4), 0);
+	for (uint32_t i = 0; i < 12; i++)
+		cr_expect_eq(bufs[i], i);
+	buf_give(&fs, 3);
+	buf_give(&fs, 1);
+	cr_expect_eq(atomic_load(&fs.bufs_free), 6);
+	cr_expect_eq(bufs_take(&fs, bufs, 1, 0), 1);
+	cr_expect_eq(bufs[0], 1);
+	cr_expect_eq(atomic_load(&fs.bufs_touched), 12, "a buffer given back is used first");
+}
+
+Test(frame, giving_a_buffer_twice_is_caught, .signal = SIGABRT)
+{
+	uint32_t buf;
+
+	cr_assert_eq(frames_init(&fs, 64), 0);
+	bufs_take(&fs, &buf, 1, 0);
+	buf_give(&fs, buf);
+	buf_give(&fs, buf);
+}
+
+Test(frame, numbers_are_unique_and_peak_is_kept)
+{
+	struct frame_nr nr[64];
+	bool seen[64] = {false};
+
+	cr_assert_eq(frames_init(&fs, 64), 0);
+	for (uint32_t i = 0; i < 64; i++) {
+		nr[i] = frame_take(&fs, (struct vpn){100 + i});
+		cr_assert_lt(nr[i].v, 64);
+		cr_assert(!seen[nr[i].v]);
+		seen[nr[i].v] = true;
+		cr_expect_eq(atomic_load(&frame_of(&fs, nr[i])->vpn), 100 + i);
+	}
+	for (uint32_t i = 0; i < 10; i++)
+		frame_give(&fs, nr[i]);
+	cr_expect_eq(atomic_load(&fs.frames_used), 54);
+	cr_expect_eq(atomic_load(&fs.frames_peak), 64);
+}
