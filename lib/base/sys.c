@@ -35,20 +35,18 @@ __asm__(".text\n"
         "	syscall\n"
         "fl_gate_after_syscall:\n"
         "	ret\n"
-        "fl_gate_code_end:\n"
-        ".size fl_gate_code, . - fl_gate_code\n"
         ".hidden fl_restorer\n"
         ".globl fl_restorer\n"
-        ".type fl_restorer, @function\n"
         "fl_restorer:\n"
         "	mov $15, %rax\n" /* rt_sigreturn; in this encoding unwinders know it */
         "	syscall\n"
-        ".size fl_restorer, . - fl_restorer\n");
+        "fl_gate_code_end:\n"
+        ".size fl_gate_code, . - fl_gate_code\n");
 
 typedef long gate_fn(long nr, long a, long b, long c, long d, long e, long f);
 
 extern char fl_gate_code[], fl_gate_code_end[], fl_gate_after_syscall[];
-extern void fl_restorer(void);
+extern char fl_restorer[];
 
 /* The assembler's offset of the instruction after `syscall` in the code above: 7 moves (3 + 3 +
  * 3 + 3 + 3 + 3 + 5 bytes) and the 2 bytes of `syscall`. Checked in sys_gate_map(). */
@@ -58,6 +56,7 @@ const uintptr_t sys_gate_ip = SYS_GATE_PAGE + GATE_IP_OFFSET;
 long (*sys_inject)(long nr);
 
 static gate_fn *gate = (gate_fn *)fl_gate_code; /* set once, before there are threads */
+static void *restorer = fl_restorer;            /* likewise */
 
 long sys_call6(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -89,6 +88,7 @@ int sys_gate_map(void)
 	if (err)
 		return (int)err;
 	gate = (gate_fn *)SYS_GATE_PAGE;
+	restorer = (void *)(SYS_GATE_PAGE + (uintptr_t)(fl_restorer - fl_gate_code));
 	return 0;
 }
 
@@ -106,7 +106,7 @@ int sys_signal_install(int sig, void (*handler)(int, void *, void *), uint64_t m
 	struct sys_sigaction act = {
 	    .handler = (void *)handler,
 	    .flags = flags | SA_SIGINFO | SA_RESTORER_FLAG,
-	    .restorer = fl_restorer,
+	    .restorer = restorer,
 	    .mask = mask,
 	};
 

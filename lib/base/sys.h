@@ -15,7 +15,7 @@
 struct sys_sigaction {
 	void *handler;
 	unsigned long flags;
-	void (*restorer)(void);
+	void *restorer;
 	uint64_t mask;
 };
 

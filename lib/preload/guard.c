@@ -10,6 +10,7 @@
  * The handler runs under the program's own signal mask, and the call inside it is interrupted and
  * restarted by the kernel as the program's own would have been.
  */
+#include "preload/blocked_window.h"
 #include "preload/guard.h"
 
 #include <errno.h>
@@ -27,7 +28,8 @@
 
 /* Comes back in si_errno: tells our filter's traps from those of a filter of the program. */
 #define TRAP_MARK    0xfa17u
-#define CODE_SECCOMP 1 /* SYS_SECCOMP of the kernel's siginfo.h */
+#define CODE_SECCOMP       1 /* SYS_SECCOMP of the kernel's siginfo.h */
+#define CODE_USER_DISPATCH 2 /* SYS_USER_DISPATCH */
 /* In the probe's argument; nothing is ever mapped there. */
 #define PROBE_ADDR (WINDOW_END - PAGE_BYTES)
 
@@ -142,7 +144,11 @@ static void on_trap(int sig, void *info, void *context)
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
 
-	if (si->si_code != CODE_SECCOMP || si->si_errno != (int)TRAP_MARK) {
+	bool is_watched = si->si_code == CODE_USER_DISPATCH;
+
+	if (is_watched && blocked_window_trap(uc))
+		return;
+	if (!is_watched && (si->si_code != CODE_SECCOMP || si->si_errno != (int)TRAP_MARK)) {
 		signals_deliver(sig, si, uc);
 		return;
 	}
@@ -160,6 +166,8 @@ static void on_trap(int sig, void *info, void *context)
 	    .uc = uc,
 	};
 	regs[REG_RAX] = guard_dispatch(&t);
+	if (is_watched)
+		blocked_window_resume();
 }
 
 /* Whether a filter of ours is in force: inherited, or installed just now. */

@@ -16,6 +16,7 @@
 
 #include "base/ensure.h"
 #include "pager/pager.h"
+#include "preload/blocked_window.h"
 #include "preload/guard.h"
 
 #define NR_RECORDS 64u /* a reader would have to sleep through as many sigaction() calls */
@@ -167,8 +168,11 @@ static void on_fault(int sig, void *info, void *context)
 	if (LIKELY(si->si_code > SI_IS_SYNC && in_window(addr))) {
 		enum access access =
 		    uc->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
+		bool is_watched = blocked_window_pause();
 		enum fault_result result = pager_fault(addr, access);
 
+		if (is_watched)
+			blocked_window_resume();
 		errno = saved_errno;
 		if (LIKELY(result == FAULT_DONE))
 			return;

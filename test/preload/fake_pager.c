@@ -81,7 +81,7 @@ static int move(uintptr_t to, uintptr_t from)
 
 		if (err != -EAGAIN && err != -EBUSY)
 			return (int)err;
-		if (err == -EBUSY && to > SHADOW)
+		if (err == -EBUSY && to >= SHADOW)
 			return (int)err;
 	}
 }

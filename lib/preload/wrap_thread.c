@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/*
+ * pthread_create: keeps faults deliverable while glibc starts and ends the thread
+ * (blocked_window.h). The new thread inherits the mask that its creator has at that moment.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "pager/pager.h"
+#include "preload/blocked_window.h"
+#include "preload/real.h"
+
+struct start {
+	void *(*routine)(void *);
+	void *arg;
+};
+
+REAL(pthread_create);
+
+RESOLVE_EARLY static void resolve(void)
+{
+	RESOLVE(pthread_create);
+}
+
+static void before_end(void *arg)
+{
+	(void)arg;
+	blocked_window_watch();
+}
+
+/* However the routine ends (return, pthread_exit, cancellation), glibc's own end comes after. */
+static void *run(void *arg)
+{
+	struct start start = *(struct start *)arg;
+	void *result;
+
+	free(arg);
+	pthread_cleanup_push(before_end, NULL);
+	result = start.routine(start.arg);
+	pthread_cleanup_pop(1);
+	return result;
+}
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*routine)(void *),
+    void *arg)
+{
+	if (!real_pthread_create)
+		resolve();
+	if (!pager_is_running())
+		return real_pthread_create(thread, attr, routine, arg);
+	struct start *start = malloc(sizeof(*start));
+	if (!start)
+		return EAGAIN;
+	*start = (struct start){.routine = routine, .arg = arg};
+	blocked_window_watch();
+	int err = real_pthread_create(thread, attr, run, start);
+	blocked_window_forget();
+	if (err)
+		free(start);
+	return err;
+}
