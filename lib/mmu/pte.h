@@ -3,9 +3,9 @@
  * Page-table entry: 64 bits laid out like an x86-64 one, so that what is printed can be read with
  * the book beside it.
  *
- *     63         57 56 55 54   52 51            12 11      7  6  5  4  3  2  1  0
- *    | 0           |NA|BS| state | frame number or |    0    | D| 0| 0| 0| U| W| P|
- *    |             |  |  |       | swap reference  |         |  |  |  |  |  |  |  |
+ *     63 62      57 56 55 54   52 51            12 11      7  6  5  4  3  2  1  0
+ *    | 0| epoch   |NA|BS| state | frame number or |    0    | D| 0| 0| 0| U| W| P|
+ *    |  |         |  |  |       | swap reference  |         |  |  |  |  |  |  |  |
  *
  * P is set exactly in state MAPPED. The states (design: "the life of a page"):
  *
@@ -16,7 +16,8 @@
  *     READING   a frame is waiting for its bytes from swap.
  *     SWAPPED   only in swap; bits 12-51 are the swap reference.
  *
- * A frame's swap reference (its clean copy) is in the frame table.
+ * A frame's swap reference (its clean copy) is in the frame table. `epoch` says roughly when a
+ * SWAPPED page was evicted (pager/reclaim.c): a page that comes back soon is a refault.
  */
 #ifndef FL_MMU_PTE_H
 #define FL_MMU_PTE_H
@@ -38,6 +39,9 @@ enum page_state {
 #define PTE_BUSY      (1ull << 55) /* MAPPED, and being unmapped: wait */
 #define PTE_NO_ACCESS (1ull << 56) /* the program made it PROT_NONE: not even we can read it */
 
+#define PTE_EPOCH_SHIFT 57
+#define PTE_EPOCHS      64u /* the clock of evictions is kept modulo this */
+
 #define PTE_PAYLOAD_SHIFT 12
 #define PTE_PAYLOAD_MASK  (((1ull << 40) - 1) << PTE_PAYLOAD_SHIFT)
 #define PTE_STATE_SHIFT   52
@@ -53,12 +57,18 @@ static inline uint64_t pte_payload(uint64_t pte)
 	return (pte & PTE_PAYLOAD_MASK) >> PTE_PAYLOAD_SHIFT;
 }
 
+static inline uint32_t pte_epoch(uint64_t pte)
+{
+	return (uint32_t)(pte >> PTE_EPOCH_SHIFT) % PTE_EPOCHS;
+}
+
 static inline struct frame_nr pte_frame(uint64_t pte)
 {
 	return (struct frame_nr){(uint32_t)pte_payload(pte)};
 }
 
-/* An entry in @state with @payload; @flags: PTE_DIRTY, PTE_NO_ACCESS, PTE_BUSY. */
+/* An entry in @state with @payload; @flags: PTE_DIRTY, PTE_NO_ACCESS, PTE_BUSY,
+ * or an epoch. */
 static inline uint64_t pte_make(enum page_state state, uint64_t payload, uint64_t flags)
 {
 	uint64_t pte = (uint64_t)state << PTE_STATE_SHIFT | payload << PTE_PAYLOAD_SHIFT | flags;

@@ -42,6 +42,7 @@ struct fault {
 	uint32_t places; /* taken and not used yet */
 	uint32_t ticket; /* of the page's event, for STEP_WAIT */
 	uint32_t window; /* pages to read at once; 0: not decided yet */
+	uint32_t need;   /* places wanted, for STEP_ROOM */
 
 	uint32_t nr_read;                  /* STEP_READ: pages vpn .. vpn + nr_read - 1 */
 	struct swap_page page[MAX_WINDOW]; /* theirs, same order */
@@ -164,11 +165,18 @@ static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struc
 	max = MIN(max, (r->end >> PAGE_SHIFT) - f->vpn.v);
 	while (want < max && pte_state(leaf.pte[first + want]) == PAGE_SWAPPED)
 		want++;
+	/* A stream is worth a batch of reclaim, once: short windows would end it. */
+	if (want > 1 && f->need == 1 && atomic_load(&pg.frames.places_free) < (int32_t)want - 1) {
+		f->need = want;
+		return STEP_ROOM;
+	}
 	want = 1 + places_take(&pg.frames, want - 1);
 	f->places += want - 1;
 	uint32_t nr = bufs_take(&pg.frames, bufs, want, 0);
 	if (!nr)
 		return STEP_ROOM;
+	if (reclaim_is_refault(leaf.pte[first]))
+		COUNT(&pg.telemetry, refaults, 1);
 	for (uint32_t i = 0; i < nr; i++) {
 		uint64_t *pte = &leaf.pte[first + i];
 		struct swap_ref ref = {pte_payload(*pte)};
@@ -180,6 +188,7 @@ static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struc
 		f->frame[i] = frame;
 		f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, bufs[i]), .ref = ref};
 	}
+	readahead_note(f->vpn, nr);
 	event_log(&pg.telemetry, EVENT_READ_BEGIN, f->vpn, f->page[0].ref.v);
 	f->nr_read = nr;
 	f->kind = KIND_MAJOR;
@@ -332,11 +341,11 @@ static void wait_for_page(struct fault *f)
 	stall_end(&pg.telemetry, now_ns());
 }
 
-static void wait_for_room(void)
+static void wait_for_room(uint32_t nr)
 {
 	stall_begin(&pg.telemetry, now_ns());
 	engine_will_block();
-	reclaim_wait();
+	reclaim_wait(nr);
 	stall_end(&pg.telemetry, now_ns());
 }
 
@@ -357,7 +366,7 @@ static enum step serve(struct fault *f)
 		if (step == STEP_WAIT)
 			wait_for_page(f);
 		else if (step == STEP_ROOM)
-			wait_for_room();
+			wait_for_room(f->need);
 		else
 			return step;
 	}
@@ -397,6 +406,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.kind = KIND_SPURIOUS;
 	f.places = 0;
 	f.window = 0;
+	f.need = 1;
 	pager_enter();
 	enum step step = serve(&f);
 	account(&f, step, began);

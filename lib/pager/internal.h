@@ -27,15 +27,16 @@
 #define MAX_AROUND     16u /* pages zero-filled by one fault */
 
 struct pager {
-	bool running;               /* [const] once set */
-	struct pager_config config; /* [const] */
+	bool running;                /* [const] once set */
+	struct pager_config config;  /* [const] */
 	_Atomic uint32_t *fork_mark; /* 1; the kernel wipes it to 0 in the child of a fork */
 
-	/* Every way in counts itself here; fork closes the gate and waits until nobody is inside. */
+	/* Every way in counts itself here; fork closes the gate and waits until nobody is inside.
+	 */
 	_Atomic uint32_t nr_inside;
 	_Atomic uint32_t gate_closed; /* thread id of who is forking, or 0 */
 	struct event gate_opened;
-	uint64_t fork_mask;           /* [owner: who closed the gate] its signal mask */
+	uint64_t fork_mask; /* [owner: who closed the gate] its signal mask */
 
 	struct rwlock map_lock; /* rank LOCK_MAP */
 	struct region_map regions;
@@ -51,16 +52,19 @@ struct pager {
 	struct lock reclaim_lock; /* rank LOCK_RECLAIM */
 	struct lock policy_lock;  /* rank LOCK_POLICY */
 	const struct policy_ops *policy_ops;
-	struct policy *policy; /* [policy_lock] */
+	struct policy *policy;            /* [policy_lock] */
 	uint32_t places_low, places_high; /* [const] watermarks, in places */
 	bool reclaim_in_thread;
 
-	_Atomic uint32_t write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */
-	_Atomic uint32_t nr_writes; /* queued or under way */
-	_Atomic uint32_t nospace_streak; /* writes refused by a full swap since anything was freed */
+	_Atomic uint32_t
+	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */
+	_Atomic uint64_t nr_evicted; /* the clock of evictions */
+	_Atomic uint32_t nr_writes;  /* queued or under way */
+	_Atomic uint32_t
+	    nospace_streak; /* writes refused by a full swap since anything was freed */
 
-	struct event kick;               /* wakes the pager thread */
-	_Atomic uint32_t thread_state;   /* enum thread_state */
+	struct event kick;             /* wakes the pager thread */
+	_Atomic uint32_t thread_state; /* enum thread_state */
 	_Atomic uint32_t park_wanted;
 	struct event parked;
 
@@ -108,9 +112,10 @@ void reclaim_after_fork(void);
 /* Unmap up to MAX_BATCH pages by the policy's choice. Return: places freed. Context: fault. */
 uint32_t reclaim_batch(void);
 
-/* Return when a place and a buffer may be had: reclaims, or waits for whoever does. Ends the
- * process if swap is full and nothing can be evicted. Context: fault, nothing held. */
-void reclaim_wait(void);
+/* Return when @nr places and buffers may be had, or perhaps fewer, but one at least: reclaims, or
+ * waits for whoever does. Ends the process if swap is full and nothing can be evicted. Context:
+ * fault, nothing held. */
+void reclaim_wait(uint32_t nr);
 
 /* Look whether the pager thread should run, and wake (start) it. */
 void reclaim_kick(void);
@@ -123,6 +128,9 @@ void reclaim_go_on(void);
 void reclaim_park(void);
 void reclaim_unpark(void);
 
+/* Whether the page of this SWAPPED entry comes back soon after its eviction. */
+bool reclaim_is_refault(uint64_t pte);
+
 void policy_insert(struct frame_nr frame);
 void policy_touched(struct frame_nr frame);
 void policy_removed(struct frame_nr frame);
@@ -131,6 +139,8 @@ void policy_removed(struct frame_nr frame);
 
 /* A fault had to read @vpn: how many pages from there to read at once (1 = only it). */
 uint32_t readahead_window(struct vpn vpn);
+/* @nr_read pages from @vpn are being read for it. */
+void readahead_note(struct vpn vpn, uint32_t nr_read);
 
 /* --- mapping.c --- */
 

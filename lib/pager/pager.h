@@ -49,9 +49,10 @@ enum access {
 };
 
 enum fault_result {
-	FAULT_DONE,     /* retry the access */
-	FAULT_FOREIGN,  /* not a managed page (a file mapped in the window): deliver the signal as it came */
-	FAULT_INVALID,  /* no page there, or not allowed: the program's SIGSEGV */
+	FAULT_DONE,    /* retry the access */
+	FAULT_FOREIGN, /* not a managed page (a file mapped in the window): deliver the signal as it
+	                  came */
+	FAULT_INVALID, /* no page there, or not allowed: the program's SIGSEGV */
 	FAULT_IO_ERROR, /* its page cannot be read back intact: the program's SIGBUS */
 };
 

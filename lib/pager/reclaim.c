@@ -115,6 +115,25 @@ static void queue_write(struct frame_nr nr)
 	atomic_fetch_add(&pg.nr_writes, 1);
 }
 
+/*
+ * Refaults: evictions are counted in epochs of an eighth of the budget, and a page's epoch is kept
+ * in its PTE. One that is read back within a budget's worth of evictions would have been there
+ * still with twice the RAM: as Linux's refault distance (mm/workingset.c), only coarser.
+ */
+#define EPOCHS_PER_BUDGET 8u
+
+static uint32_t epoch_now(void)
+{
+	return (uint32_t)(atomic_load(&pg.nr_evicted) /
+	                  MAX(pg.frames.nr_frames / EPOCHS_PER_BUDGET, 1u)) %
+	       PTE_EPOCHS;
+}
+
+bool reclaim_is_refault(uint64_t pte)
+{
+	return (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS <= EPOCHS_PER_BUDGET;
+}
+
 /* A page in no place any more leaves its frame too. L1 lock held. */
 static void frame_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
 {
@@ -124,7 +143,8 @@ static void frame_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
 	if (swap_ref_is_none(ref))
 		pte_set(pte, PAGE_NONE, 0, 0);
 	else
-		pte_set(pte, PAGE_SWAPPED, ref.v, 0);
+		pte_set(pte, PAGE_SWAPPED, ref.v, (uint64_t)epoch_now() << PTE_EPOCH_SHIFT);
+	atomic_fetch_add_explicit(&pg.nr_evicted, 1, memory_order_relaxed);
 	if (f->buf != BUF_NONE)
 		buf_give(&pg.frames, f->buf);
 	f->buf = BUF_NONE;
@@ -505,7 +525,7 @@ static _Noreturn void out_of_memory(void)
 		sys_call2(SYS_kill, sys_call0(SYS_getpid), 9);
 }
 
-void reclaim_wait(void)
+void reclaim_wait(uint32_t nr)
 {
 	uint32_t ticket = event_begin(&pg.frames.freed);
 	bool has_room =
@@ -513,6 +533,10 @@ void reclaim_wait(void)
 
 	if (has_room || reclaim_batch() ||
 	    (atomic_load(&pg.thread_state) == THREAD_NONE && write_queued())) {
+		event_cancel(&pg.frames.freed);
+		return;
+	}
+	if (atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0) {
 		event_cancel(&pg.frames.freed);
 		return;
 	}

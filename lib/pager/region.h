@@ -11,13 +11,13 @@
 struct region {
 	uintptr_t start, end; /* page-aligned */
 	int prot;             /* PROT_*, as the program asked, and as the kernel has it */
-	bool is_foreign;      /* in the window, but not managed: a file mapped there, or executable */
+	bool is_foreign; /* in the window, but not managed: a file mapped there, or executable */
 };
 
 struct region_map {
-	struct region *r;   /* sorted; reserved memory */
+	struct region *r; /* sorted; reserved memory */
 	uint32_t nr, max;
-	uintptr_t cursor;   /* where the last free range was found */
+	uintptr_t cursor; /* where the last free range was found */
 };
 
 /* Return: 0 or -ENOMEM. */
@@ -43,8 +43,8 @@ int region_remove(struct region_map *m, uintptr_t start, uintptr_t end);
 
 /* Give every part of [start, end) that is mapped @prot (and foreignness, when @make_foreign).
  * Return: 0 or -ENOMEM. */
-int region_protect(struct region_map *m, uintptr_t start, uintptr_t end, int prot,
-    bool make_foreign);
+int region_protect(
+    struct region_map *m, uintptr_t start, uintptr_t end, int prot, bool make_foreign);
 
 /* Return: start of a free range of @len bytes in the window, or 0. */
 uintptr_t region_find_free(struct region_map *m, size_t len);

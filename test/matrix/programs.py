@@ -51,7 +51,7 @@ class Sort(Case):
     """Megabytes of text, all in memory."""
     name = "sort"
     needs = ["sort"]
-    sizes = (64, 400)
+    sizes = (24, 400)
 
     def prepare(self):
         with open(self.scratch / "lines", "w", encoding="ascii") as f:
@@ -87,7 +87,7 @@ class Python(Case):
     """Thousands of string objects of some 450 bytes."""
     name = "python3"
     needs = ["/usr/bin/python3"]
-    sizes = (140, 420)
+    sizes = (25, 400)
 
     def prepare(self):
         (self.scratch / "objects.py").write_text(PYTHON_SCRIPT)
@@ -135,7 +135,7 @@ class Sqlite(Case):
     """An in-memory database of so many thousand rows, joins and an index."""
     name = "sqlite3"
     needs = ["sqlite3"]
-    sizes = (1000, 3000)
+    sizes = (300, 1000)
 
     def prepare(self):
         (self.scratch / "query.sql").write_text(SQL.format(rows=self.size * 1000))
@@ -151,7 +151,7 @@ class Xz(Case):
     """Megabytes of text, in two blocks, so that both threads have work."""
     name = "xz"
     needs = ["xz"]
-    sizes = (4, 24)
+    sizes = (2, 16)
 
     def prepare(self):
         with open(self.scratch / "text", "w", encoding="ascii") as f:
@@ -186,7 +186,7 @@ class Gcc(Case):
     """One source of so many functions."""
     name = "gcc"
     needs = ["gcc"]
-    sizes = (900, 5000)
+    sizes = (400, 4000)
 
     def prepare(self):
         with open(self.scratch / "large.c", "w", encoding="ascii") as f:
@@ -205,7 +205,7 @@ class Redis(Case):
     """Thousands of values of 1000 bytes, written and read back over loopback."""
     name = "redis"
     needs = ["redis-cli", "redis-benchmark", "redis-check-rdb"]
-    sizes = (50, 250)
+    sizes = (30, 200)
     nr_bench_keys = 4000
 
     def prepare(self):

@@ -468,6 +468,7 @@ static void test_futex(void)
 	pthread_create(&thread, NULL, futex_waker, NULL);
 	CHECK(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == 0);
 	pthread_join(thread, NULL);
+	*word = 0;
 	CHECK(syscall(SYS_futex, word, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0);
 	CHECK((*word & 0x3fffffff) == (uint32_t)gettid());
 	CHECK(syscall(SYS_futex, word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0) == 0);
@@ -535,6 +536,7 @@ static void test_inotify(void)
 	int fd = inotify_init();
 
 	CHECK(inotify_add_watch(fd, managed_string(dir), IN_CREATE) >= 0);
+	unlink(in_dir("seen"));
 	close(creat(in_dir("seen"), 0600));
 	CHECK(read(fd, buf, 4096) >= (ssize_t)sizeof(struct inotify_event));
 	CHECK(!strcmp(((struct inotify_event *)buf)->name, "seen"));

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+/* Eight threads, each with pipes of its own, and detached ones that come and go. */
+#include "prog.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#define NR_THREADS 8
+
+static int rounds = 300;
+
+static void *echo(void *arg)
+{
+	int *fds = arg;
+	char *buf = managed_pages(1 << 20);
+	ssize_t n;
+
+	while ((n = read(fds[0], buf, 70000)) > 0)
+		for (ssize_t done = 0; done < n;) {
+			ssize_t w = write(fds[1], buf + done, (size_t)(n - done));
+			CHECK(w > 0);
+			done += w;
+		}
+	CHECK(n == 0);
+	close(fds[1]);
+	return NULL;
+}
+
+static void *talk(void *arg)
+{
+	int to[2], from[2], fds[2];
+	char *buf = managed_pages(1 << 20), *back = managed_pages(1 << 20);
+	pthread_t thread;
+	uint64_t seed = (uint64_t)(uintptr_t)arg + 1;
+
+	CHECK(pipe(to) == 0 && pipe(from) == 0);
+	fds[0] = to[0], fds[1] = from[1];
+	CHECK(pthread_create(&thread, NULL, echo, fds) == 0);
+	for (int i = 0; i < rounds; i++) {
+		size_t n = next_random(&seed) % 60000 + 1;
+
+		fill_random(buf, n, seed);
+		CHECK(write(to[1], buf, n) == (ssize_t)n);
+		for (size_t done = 0; done < n;) {
+			ssize_t r = read(from[0], back + done, n - done);
+			CHECK(r > 0);
+			done += (size_t)r;
+		}
+		CHECK(!memcmp(buf, back, n));
+	}
+	close(to[1]);
+	CHECK(pthread_join(thread, NULL) == 0);
+	close(to[0]), close(from[0]);
+	return NULL;
+}
+
+static _Atomic int nr_ended;
+
+static void *come_and_go(void *arg)
+{
+	char *p = malloc(100000);
+
+	memset(p, 1, 100000);
+	free(p);
+	nr_ended++;
+	return arg;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t threads[NR_THREADS];
+	pthread_attr_t attr;
+
+	if (argc > 1)
+		rounds = atoi(argv[1]);
+	for (long i = 0; i < NR_THREADS; i++)
+		CHECK(pthread_create(&threads[i], NULL, talk, (void *)i) == 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	for (int i = 0; i < rounds; i++) {
+		pthread_t thread;
+		CHECK(pthread_create(&thread, &attr, come_and_go, NULL) == 0);
+		usleep(200);
+	}
+	for (int i = 0; i < NR_THREADS; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	while (nr_ended < rounds)
+		usleep(1000);
+	return 0;
+}
