@@ -15,7 +15,7 @@
 /* Shares of wall time: rules of thumb, as used with the kernel's PSI. */
 #define STALL_THRASHING 50.0
 #define STALL_SHORT     10.0
-#define REFAULT_SHARE   50.0
+#define REFAULT_SHARE   25.0
 
 /* Fewer major faults than the smallest budget has frames are a start-up, not a state. */
 #define MIN_MAJORS PAGER_MIN_FRAMES

@@ -63,13 +63,15 @@ struct fl_process {
 	_Atomic uint32_t ppid;
 	char program[64]; /* comm or basename of the executable; cut off */
 	char engine[16], policy[16];
-	char swap[256]; /* the swap directory, and how it is used: "/var/tmp (O_DIRECT, io_uring)" */
+	char
+	    swap[256]; /* the swap directory, and how it is used: "/var/tmp (O_DIRECT, io_uring)" */
 
 	_Atomic uint64_t start_ns; /* CLOCK_MONOTONIC */
 	_Atomic uint64_t end_ns;   /* 0 until state 3 */
 
-	_Atomic uint64_t minor_zero, minor_refill, minor_write; /* minor_write: first write to a clean
-	                                                         * page, part of minor_refill in reports */
+	_Atomic uint64_t minor_zero, minor_refill,
+	    minor_write; /* minor_write: first write to a clean
+	                  * page, part of minor_refill in reports */
 	_Atomic uint64_t major, invalid;
 	_Atomic uint64_t evict_clean, evict_dirty, evict_zero;
 	_Atomic uint64_t readahead_pages, readahead_used;
@@ -78,14 +80,15 @@ struct fl_process {
 	_Atomic uint64_t same_content; /* dirty pages found unchanged: write spared */
 
 	_Atomic uint64_t frames_budget, frames_used, frames_peak; /* frames */
-	_Atomic uint64_t resident_bytes;     /* pool + mapped pages, right now */
+	_Atomic uint64_t resident_bytes;                    /* pool + mapped pages, right now */
 	_Atomic uint64_t managed_bytes, managed_bytes_peak; /* touched: in a frame or in swap */
-	_Atomic uint64_t outside_bytes_peak; /* as sampled by the process itself; the CLI samples too */
+	_Atomic uint64_t
+	    outside_bytes_peak; /* as sampled by the process itself; the CLI samples too */
 	_Atomic uint64_t swap_used_bytes;
 	_Atomic uint64_t stall_some_ns, stall_full_ns;
-	_Atomic uint64_t refaults;           /* pages read back soon after they were evicted */
-	_Atomic uint64_t guard_calls;        /* system calls trapped because of a managed pointer */
-	_Atomic uint64_t pinned_calls;       /* of them: passed on with the pointer as it was */
+	_Atomic uint64_t refaults;     /* pages read back soon after they were evicted */
+	_Atomic uint64_t guard_calls;  /* system calls trapped because of a managed pointer */
+	_Atomic uint64_t pinned_calls; /* of them: passed on with the pointer as it was */
 
 	struct fl_hist minor, major_hist;
 
@@ -93,12 +96,13 @@ struct fl_process {
 	struct fl_event events[FL_NR_EVENTS];
 };
 
-_Static_assert(sizeof(struct fl_process) <= FL_PROCESS_BYTES, "a process record has outgrown its place");
+_Static_assert(
+    sizeof(struct fl_process) <= FL_PROCESS_BYTES, "a process record has outgrown its place");
 
 struct fl_telemetry {
 	uint64_t magic;
 	uint32_t nr_processes, process_bytes;
-	_Atomic uint32_t nr_claimed; /* may exceed nr_processes: the rest went uncounted */
+	_Atomic uint32_t nr_claimed;         /* may exceed nr_processes: the rest went uncounted */
 	_Atomic uint64_t nr_unmanaged_execs; /* static or setuid programs started by paged ones */
 };
 

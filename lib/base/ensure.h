@@ -10,17 +10,17 @@
 
 _Noreturn void ensure_failed(const char *expr, const char *file, int line);
 
-#define ensure(cond)                                                                               \
-	do {                                                                                       \
-		if (UNLIKELY(!(cond)))                                                             \
-			ensure_failed(#cond, __FILE__, __LINE__);                                  \
+#define ensure(cond)                                              \
+	do {                                                      \
+		if (UNLIKELY(!(cond)))                            \
+			ensure_failed(#cond, __FILE__, __LINE__); \
 	} while (0)
 
 #ifdef FL_CHECKED
 #define ensure_full(cond) ensure(cond)
 #else
-#define ensure_full(cond)                                                                          \
-	do {                                                                                       \
+#define ensure_full(cond) \
+	do {              \
 	} while (0)
 #endif
 

@@ -15,9 +15,9 @@ enum lock_rank {
 	LOCK_POLICY,  /* the replacement policy: pager/reclaim.c */
 	LOCK_FRAME,   /* free frames and pool buffers: frame/frame.h */
 	LOCK_SLOT,    /* the slot map: swap/slots.h */
-	LOCK_RING,    /* one io_uring: swap/backend_uring.c; held while its owner submits and reaps */
-	LOCK_META,    /* metadata memory: base/meta.h */
-	LOCK_STATS,   /* stall clocks and readahead streams: innermost, a few instructions */
+	LOCK_RING,  /* one io_uring: swap/backend_uring.c; held while its owner submits and reaps */
+	LOCK_META,  /* metadata memory: base/meta.h */
+	LOCK_STATS, /* stall clocks and readahead streams: innermost, a few instructions */
 };
 
 #endif

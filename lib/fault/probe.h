@@ -8,13 +8,13 @@
 #include "base/types.h"
 
 struct probe {
-	bool uffd_user;        /* userfaultfd(UFFD_USER_MODE_ONLY) works */
-	bool uffd_kernel;      /* ... and also serves faults of system calls */
-	int uffd_error;        /* errno of the failure when !uffd_user */
+	bool uffd_user;   /* userfaultfd(UFFD_USER_MODE_ONLY) works */
+	bool uffd_kernel; /* ... and also serves faults of system calls */
+	int uffd_error;   /* errno of the failure when !uffd_user */
 	bool feature_sigbus, feature_wp, feature_wp_async, feature_move, feature_poison;
 	bool feature_thread_id, feature_exact_address;
-	bool process_madvise;  /* vector MADV_DONTNEED on oneself */
-	bool seccomp_filter;   /* SECCOMP_SET_MODE_FILTER available */
+	bool process_madvise; /* vector MADV_DONTNEED on oneself */
+	bool seccomp_filter;  /* SECCOMP_SET_MODE_FILTER available */
 	bool io_uring;
 	int io_uring_error;
 	uint64_t max_map_count, memlock_bytes;

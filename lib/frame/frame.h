@@ -25,17 +25,18 @@
 #define BUF_NONE UINT32_MAX
 
 enum frame_flag {
-	FRAME_CHOSEN = 1,  /* [policy lock] the policy has chosen it and waits for the answer */
-	FRAME_WRITING = 2, /* [L1 lock] its buffer is queued for or under a write: keep the buffer */
-	FRAME_ORPHAN = 4,  /* [L1 lock] its page went away during the write: the writer frees it */
+	FRAME_CHOSEN = 1, /* [policy lock] the policy has chosen it and waits for the answer */
+	FRAME_WRITING =
+	    2,            /* [L1 lock] its buffer is queued for or under a write: keep the buffer */
+	FRAME_ORPHAN = 4, /* [L1 lock] its page went away during the write: the writer frees it */
 };
 
 struct frame {
-	_Atomic uint64_t vpn;        /* [L1 lock of that page] */
-	struct swap_ref ref;         /* [L1 lock] the clean copy, or none */
-	uint32_t buf;                /* [L1 lock] pool buffer, or BUF_NONE */
-	uint32_t next;               /* [frame lock] free list, write queue */
-	_Atomic uint8_t flags;       /* see enum frame_flag */
+	_Atomic uint64_t vpn;  /* [L1 lock of that page] */
+	struct swap_ref ref;   /* [L1 lock] the clean copy, or none */
+	uint32_t buf;          /* [L1 lock] pool buffer, or BUF_NONE */
+	uint32_t next;         /* [frame lock] free list, write queue */
+	_Atomic uint8_t flags; /* see enum frame_flag */
 };
 
 struct frames {
@@ -45,15 +46,15 @@ struct frames {
 
 	_Atomic int32_t places_free;
 
-	struct lock lock;      /* rank LOCK_FRAME */
-	uint32_t free_head;    /* [lock] */
-	uint64_t *buf_free;    /* [lock] one bit per buffer, 1 = free */
-	uint32_t buf_cursor;   /* [lock] no buffer is free in the words below this one */
-	_Atomic uint32_t bufs_free;   /* [lock] to write */
+	struct lock lock;              /* rank LOCK_FRAME */
+	uint32_t free_head;            /* [lock] */
+	uint64_t *buf_free;            /* [lock] one bit per buffer, 1 = free */
+	uint32_t buf_cursor;           /* [lock] no buffer is free in the words below this one */
+	_Atomic uint32_t bufs_free;    /* [lock] to write */
 	_Atomic uint32_t bufs_touched; /* [lock] to write; buffers from here on were never used, and
 	                                * are not resident */
-	_Atomic uint32_t frames_used; /* [lock] to write */
-	_Atomic uint32_t frames_peak; /* [lock] to write */
+	_Atomic uint32_t frames_used;  /* [lock] to write */
+	_Atomic uint32_t frames_peak;  /* [lock] to write */
 
 	struct event freed; /* signalled when places or buffers come back */
 };

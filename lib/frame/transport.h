@@ -11,9 +11,9 @@
 #include "base/types.h"
 
 struct transport {
-	int uffd;         /* [const] the userfaultfd of this process */
-	int self_mem;     /* /proc/self/mem, -1: not opened yet, -2: cannot be */
-	bool no_vector;   /* process_madvise does not work here: one madvise per run */
+	int uffd;       /* [const] the userfaultfd of this process */
+	int self_mem;   /* /proc/self/mem, -1: not opened yet, -2: cannot be */
+	bool no_vector; /* process_madvise does not work here: one madvise per run */
 };
 
 void transport_init(struct transport *t, int uffd);

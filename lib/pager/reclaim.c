@@ -509,13 +509,15 @@ static uint32_t write_queued(void)
 static _Noreturn void out_of_memory(void)
 {
 	struct say s = {0};
+	struct swap_stats stats;
 
+	swap_stats(pg.swap, &stats);
 	say_str(&s, "out of memory: the program uses ");
 	say_size(&s, atomic_load(&pg.nr_populated) << PAGE_SHIFT);
 	say_str(&s, ", all ");
 	say_size(&s, (uint64_t)pg.frames.nr_frames << PAGE_SHIFT);
 	say_str(&s, " of RAM and all ");
-	say_size(&s, swap_capacity_bytes(pg.swap));
+	say_size(&s, stats.used_bytes + swap_capacity_bytes(pg.swap));
 	say_str(&s, " of swap in ");
 	say_str(&s, pg.config.swap_dir);
 	say_str(&s, " are full; raise --swap-size or --ram, or give --swap a larger disk");

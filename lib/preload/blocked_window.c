@@ -25,7 +25,7 @@ void blocked_window_watch(void)
 	/* What comes from the gate passes: our own calls, and the return from our handlers. */
 	selector = DISPATCH_ALLOW;
 	if (sys_call5(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
-		(long)SYS_GATE_PAGE, PAGE_BYTES, (long)&selector))
+	        (long)SYS_GATE_PAGE, PAGE_BYTES, (long)&selector))
 		return;
 	selector = DISPATCH_BLOCK;
 }
@@ -74,7 +74,8 @@ bool blocked_window_trap(ucontext_t *uc)
 		block_the_rest(uc);
 		return true;
 	}
-	if (g[REG_RAX] == SYS_rt_sigreturn || g[REG_RAX] == SYS_exit || g[REG_RAX] == SYS_clone || g[REG_RAX] == SYS_clone3) {
+	if (g[REG_RAX] == SYS_rt_sigreturn || g[REG_RAX] == SYS_exit || g[REG_RAX] == SYS_clone ||
+	    g[REG_RAX] == SYS_clone3) {
 		/* These cannot be made from a handler: run again, unwatched. */
 		blocked_window_forget();
 		g[REG_RIP] -= 2;

@@ -125,6 +125,7 @@ char *exec_image_string(struct bounce *b, const char *string, int *ret_err)
 	if (guard_copy(copy, string, (size_t)bytes))
 		return NULL;
 	copy[bytes - 1] = 0; /* whatever another thread has made of it meanwhile */
+	*ret_err = 0;
 	return copy;
 }
 

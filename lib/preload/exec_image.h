@@ -25,7 +25,7 @@ struct exec_image {
 int exec_image_make(struct bounce *b, const char *path, char *const argv[], char *const envp[],
     struct exec_image *ret_image);
 
-/* Copy one string. Return: the copy, or NULL with *@ret_err. */
+/* Copy one string. Return: the copy with *@ret_err 0, or NULL with -errno there. */
 char *exec_image_string(struct bounce *b, const char *string, int *ret_err);
 
 #endif

@@ -27,7 +27,7 @@
 #include "preload/signals.h"
 
 /* Comes back in si_errno: tells our filter's traps from those of a filter of the program. */
-#define TRAP_MARK    0xfa17u
+#define TRAP_MARK          0xfa17u
 #define CODE_SECCOMP       1 /* SYS_SECCOMP of the kernel's siginfo.h */
 #define CODE_USER_DISPATCH 2 /* SYS_USER_DISPATCH */
 /* In the probe's argument; nothing is ever mapped there. */

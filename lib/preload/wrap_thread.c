@@ -41,8 +41,8 @@ static void *run(void *arg)
 	return result;
 }
 
-EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*routine)(void *),
-    void *arg)
+EXPORT int pthread_create(
+    pthread_t *thread, const pthread_attr_t *attr, void *(*routine)(void *), void *arg)
 {
 	if (!real_pthread_create)
 		resolve();

@@ -26,9 +26,9 @@ enum page_event {
 };
 
 struct telemetry {
-	struct fl_process *p;          /* [const] never NULL after telemetry_open() */
-	struct fl_telemetry *header;   /* NULL: private */
-	int fd;                        /* the shared memory, or -1 */
+	struct fl_process *p;        /* [const] never NULL after telemetry_open() */
+	struct fl_telemetry *header; /* NULL: private */
+	int fd;                      /* the shared memory, or -1 */
 };
 
 /*
@@ -40,7 +40,7 @@ int telemetry_open(struct telemetry *t, const char *path);
 /* In a forked child: claim a record of its own. Context: fault. */
 int telemetry_after_fork(struct telemetry *t, const char *path);
 
-#define COUNT(t, field, n)                                                                         \
+#define COUNT(t, field, n) \
 	atomic_fetch_add_explicit(&(t)->p->field, (uint64_t)(n), memory_order_relaxed)
 
 void hist_add(struct fl_hist *h, uint64_t ns);

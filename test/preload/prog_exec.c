@@ -38,6 +38,24 @@ static int wait_status(pid_t pid)
 	return status;
 }
 
+/* Each argument managed or not, on its own. */
+static void test_mixed(void)
+{
+	char *const plain_argv[] = {"sh", "-c", "exit 9", NULL}, *const plain_envp[] = {"A=b", NULL};
+	char **argv = ARGS("sh", "-c", "exit 9"), **envp = ARGS("A=b");
+	char *path = managed_string("/bin/sh");
+
+	for (int i = 0; i < 8; i++) {
+		pid_t pid = vfork();
+		if (!pid) {
+			execve(i & 1 ? path : "/bin/sh", i & 2 ? argv : plain_argv,
+			    i & 4 ? envp : plain_envp);
+			_exit(1);
+		}
+		CHECK(WEXITSTATUS(wait_status(pid)) == 9);
+	}
+}
+
 static const char test_script[] = "test \"$1 $2 $VAR\" = \"a b value\" && exit 9";
 
 static void test_fork_exec(void)
@@ -188,6 +206,7 @@ int main(int argc, char **argv)
 		return generation(argv);
 	for (int i = 0; i < 5; i++) {
 		test_fork_exec();
+		test_mixed();
 		for (int how = 0; how < 7; how++)
 			test_vfork(how);
 		test_spawn(false);
