@@ -235,7 +235,7 @@ const char *probe_engine(const struct probe *p, const char *asked, char *why, si
 	const char *for_sigbus = sigbus_trouble(p);
 	const char *for_uffd = uffd_engine_trouble(p);
 	bool is_auto = !strcmp(asked, "auto");
-	const char *trouble;
+	const char *trouble = "";
 
 	if (is_auto || !strcmp(asked, "sigbus")) {
 		if (!for_sigbus)

@@ -22,6 +22,7 @@
 
 static int shared_fd = -1; /* made by this process */
 static int owner;          /* its pid: a forked child inherits the variable */
+static int stderr_fd = -1; /* coreutils close theirs in an exit handler that runs before ours */
 
 void report_prepare(char *ret_path, size_t path_bytes)
 {
@@ -41,6 +42,7 @@ void report_prepare(char *ret_path, size_t path_bytes)
 		return;
 	}
 	shared_fd = fd;
+	stderr_fd = fcntl(2, F_DUPFD_CLOEXEC, 960);
 	owner = getpid();
 	snprintf(ret_path, path_bytes, "/proc/%d/fd/%d", owner, fd);
 }
@@ -82,8 +84,13 @@ void report_at_exit(void)
 	unsetenv("LD_PRELOAD");
 	int fd = fcntl(shared_fd, F_DUPFD, 10);
 	snprintf(number, sizeof(number), "%d", fd);
-	if (!posix_spawn(&pid, cli, NULL, NULL, argv, environ))
+	posix_spawn_file_actions_t actions;
+	posix_spawn_file_actions_init(&actions);
+	if (stderr_fd >= 0)
+		posix_spawn_file_actions_adddup2(&actions, stderr_fd, 2);
+	if (!posix_spawn(&pid, cli, &actions, NULL, argv, environ))
 		waitpid(pid, NULL, 0);
+	posix_spawn_file_actions_destroy(&actions);
 	close(fd);
 	shared_fd = -1;
 }
