@@ -262,6 +262,28 @@ static void assign_buffers(struct batch *b)
 		buf_give(&pg.frames, bufs[used++]);
 }
 
+/* Drop the victims whose frame is FRAME_NONE from the batch. */
+static void compact(struct batch *b)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < b->nr; i++)
+		if (b->v[i].frame.v != FRAME_NONE.v)
+			b->v[kept++] = b->v[i];
+	b->nr = kept;
+}
+
+/* The victim stays mapped, after it was given a buffer and perhaps protected. */
+static void spare(struct victim *v)
+{
+	if (v->buf != BUF_NONE)
+		buf_give(&pg.frames, v->buf);
+	if (v->is_dirty)
+		transport_protect(&pg.transport, v->vpn, 1, false);
+	put_back(v);
+	v->frame = FRAME_NONE;
+}
+
 /* Write-protect the dirty pages, so that a write from now on is seen: neighbours by one call. */
 static void protect_dirty(struct batch *b)
 {
@@ -275,29 +297,25 @@ static void protect_dirty(struct batch *b)
 		while (i + run < b->nr && b->v[i + run].is_dirty &&
 		       b->v[i + run].vpn.v == b->v[i].vpn.v + run)
 			run++;
-		ensure(transport_protect(&pg.transport, b->v[i].vpn, run, true) == 0);
-		i += run;
+		int err = transport_protect(&pg.transport, b->v[i].vpn, run, true);
+		for (; run; run--, i++)
+			if (err)
+				spare(&b->v[i]);
 	}
+	compact(b);
 }
 
-/* Copy what is to be kept; a page that cannot be read (PROT_NONE, no /proc) is put back. */
+/* Copy what is to be kept; a page that cannot be read (PROT_NONE, no /proc) stays. */
 static void save_bytes(struct batch *b)
 {
-	uint32_t kept = 0;
-
 	for (uint32_t i = 0; i < b->nr; i++) {
-		struct victim v = b->v[i];
+		struct victim *v = &b->v[i];
 
-		if (v.buf != BUF_NONE && transport_read(&pg.transport, v.vpn,
-		                             buf_addr(&pg.frames, v.buf), v.no_access)) {
-			buf_give(&pg.frames, v.buf);
-			transport_protect(&pg.transport, v.vpn, 1, false);
-			put_back(&v);
-			continue;
-		}
-		b->v[kept++] = v;
+		if (v->buf != BUF_NONE && transport_read(&pg.transport, v->vpn,
+		                              buf_addr(&pg.frames, v->buf), v->no_access))
+			spare(v);
 	}
-	b->nr = kept;
+	compact(b);
 }
 
 static void unmap_all(struct batch *b)
@@ -313,6 +331,8 @@ static void unmap_all(struct batch *b)
 		else
 			runs[nr++] = (struct iovec){.iov_base = addr, .iov_len = PAGE_BYTES};
 	}
+	/* Half done it could not be undone. It fails for mlocked memory only, and mlock is not
+	 * passed on to the kernel. */
 	if (nr)
 		ensure(transport_drop(&pg.transport, runs, nr) == 0);
 }

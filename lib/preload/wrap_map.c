@@ -3,19 +3,12 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
+#include "base/sys.h"
 #include "pager/pager.h"
+#include "preload/real.h"
 #include "preload/start.h"
-
-#define EXPORT __attribute__((visibility("default")))
-
-static long with_errno(long result)
-{
-	if (result >= 0)
-		return result;
-	errno = (int)-result;
-	return -1;
-}
 
 EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
@@ -52,4 +45,36 @@ EXPORT int mprotect(void *addr, size_t len, int prot)
 EXPORT int madvise(void *addr, size_t len, int advice)
 {
 	return (int)with_errno(pager_madvise((uintptr_t)addr, len, advice));
+}
+
+/*
+ * mlock is not passed on for managed memory: the kernel would then refuse to unmap it for us. It
+ * succeeds, and the memory is paged like any other: the budget comes first.
+ */
+EXPORT int mlock(const void *addr, size_t len)
+{
+	if (in_window((uintptr_t)addr))
+		return 0;
+	return (int)with_errno(sys_call2(SYS_mlock, (long)addr, (long)len));
+}
+
+EXPORT int mlock2(const void *addr, size_t len, unsigned flags)
+{
+	if (in_window((uintptr_t)addr))
+		return 0;
+	return (int)with_errno(sys_call3(SYS_mlock2, (long)addr, (long)len, flags));
+}
+
+EXPORT int munlock(const void *addr, size_t len)
+{
+	if (in_window((uintptr_t)addr))
+		return 0;
+	return (int)with_errno(sys_call2(SYS_munlock, (long)addr, (long)len));
+}
+
+EXPORT int mlockall(int flags)
+{
+	if (pager_is_running())
+		return 0;
+	return (int)with_errno(sys_call1(SYS_mlockall, flags));
 }
