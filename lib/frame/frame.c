@@ -21,7 +21,7 @@
  * a guess, refined in doc/performance.md. */
 static uint32_t pool_size(uint32_t nr_frames)
 {
-	return MIN(MAX(nr_frames / 8, 16u), 32768u);
+	return MIN(MAX(nr_frames / 8, 16u), 1u << 20);
 }
 
 int frames_init(struct frames *fs, uint32_t nr_frames)

@@ -191,6 +191,10 @@ static void *dropper(void *unused)
 
 static void set_prot(uintptr_t addr, size_t len, int prot)
 {
+	/* The kernel moves pages only between mappings that are protected alike. */
+	for (uintptr_t at = addr; at < addr + len && prot != (PROT_READ | PROT_WRITE); at += PAGE_BYTES)
+		if (states[(at - WINDOW_START) / PAGE_BYTES] == STATE_AWAY)
+			ensure(bring_back((at - WINDOW_START) / PAGE_BYTES) == 0);
 	memset(prots + (addr - WINDOW_START) / PAGE_BYTES, prot, page_round_up(len) / PAGE_BYTES);
 	sys_call3(SYS_mprotect, (long)addr, (long)page_round_up(len), prot);
 }

@@ -46,7 +46,7 @@ static void test_mixed(void)
 	char *path = managed_string("/bin/sh");
 
 	for (int i = 0; i < 8; i++) {
-		pid_t pid = vfork();
+		pid_t pid = fork();
 		if (!pid) {
 			execve(i & 1 ? path : "/bin/sh", i & 2 ? argv : plain_argv,
 			    i & 4 ? envp : plain_envp);
@@ -125,7 +125,8 @@ static void test_spawn(bool is_searched)
 	CHECK(wait_status(*pid) == 0);
 	ssize_t n = pread(fd, buf, 100, 0);
 	CHECK(n == 16 && !memcmp(buf, "some value\n/usr\n", 16));
-	CHECK(posix_spawnp(pid, "no such program", NULL, NULL, argv, envp) == ENOENT);
+	int err = posix_spawnp(pid, "no such program", NULL, NULL, argv, envp);
+	CHECK(err == ENOENT || err == EACCES);
 	CHECK(posix_spawn(pid, "/etc/passwd", NULL, NULL, argv, envp) == EACCES);
 	posix_spawn_file_actions_destroy(actions);
 	posix_spawnattr_destroy(attr);
@@ -151,7 +152,9 @@ static void test_failures(void)
 
 	CHECK(execve(managed_string("/no/such"), argv, envp) < 0 && errno == ENOENT);
 	CHECK(execve(managed_string("/etc/passwd"), argv, envp) < 0 && errno == EACCES);
-	CHECK(execvp(managed_string("no-such-program-here"), argv) < 0 && errno == ENOENT);
+	/* EACCES where a directory of PATH may not be searched. */
+	CHECK(execvp(managed_string("no-such-program-here"), argv) < 0);
+	CHECK(errno == ENOENT || errno == EACCES);
 	char *gone = managed_pages(65536);
 	CHECK(munmap(gone, 65536) == 0);
 	CHECK(execve("/bin/true", (char **)gone, envp) < 0 && errno == EFAULT);
