@@ -54,7 +54,7 @@ struct pager {
 	const struct policy_ops *policy_ops;
 	struct policy *policy;            /* [policy_lock] */
 	uint32_t places_low, places_high; /* [const] watermarks, in places */
-	bool reclaim_in_thread;
+	uint32_t inline_threads; /* [const] with more threads faulting, the pager thread unmaps */
 
 	_Atomic uint32_t
 	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */

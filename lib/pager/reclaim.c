@@ -575,7 +575,8 @@ void reclaim_wait(uint32_t nr)
 
 static bool is_short(void)
 {
-	return pg.reclaim_in_thread && atomic_load(&pg.frames.places_free) < (int32_t)pg.places_low;
+	return atomic_load(&pg.frames.places_free) < (int32_t)pg.places_low &&
+	       stall_nr_active() > pg.inline_threads;
 }
 
 /* Bring the free places up to the high watermark. Return: anything was done. */

@@ -133,6 +133,7 @@ static struct {
 	uint64_t since;   /* [lock] when the clocks were last brought up to date */
 	uint32_t nr_stalled;
 	bool is_full;
+	_Atomic uint32_t nr_active; /* [lock] to write */
 	struct {
 		uint32_t tid;
 		bool stalled;
@@ -171,8 +172,14 @@ static void stall_change(struct telemetry *t, uint64_t now, bool begins)
 	stall.nr_stalled += begins ? 1u : -1u;
 	for (uint32_t i = 0; i < NR_STALLERS; i++)
 		nr_active += stall.thread[i].stalled || stall.thread[i].last + ACTIVE_NS > now;
+	atomic_store_explicit(&stall.nr_active, nr_active, memory_order_relaxed);
 	stall.is_full = stall.nr_stalled && stall.nr_stalled >= nr_active;
 	lock_release(&stall.lock);
+}
+
+uint32_t stall_nr_active(void)
+{
+	return atomic_load_explicit(&stall.nr_active, memory_order_relaxed);
 }
 
 void stall_begin(struct telemetry *t, uint64_t now)

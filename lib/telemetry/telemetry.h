@@ -54,6 +54,9 @@ void event_log(struct telemetry *t, enum page_event what, struct vpn vpn, uint64
 void stall_begin(struct telemetry *t, uint64_t now);
 void stall_end(struct telemetry *t, uint64_t now);
 
+/* Threads that waited for a page in the last 100 ms, at the last change. Context: any. */
+uint32_t stall_nr_active(void);
+
 /* RssAnon of this process less @managed_bytes resident: note the peak. Context: fault. */
 void telemetry_sample_outside(struct telemetry *t, uint64_t managed_bytes);
 
