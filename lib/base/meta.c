@@ -23,6 +23,8 @@ void *meta_map(size_t bytes)
 
 	if (p < 0)
 		return NULL;
+	/* Tables are large, and touched here and there: 2 MiB pages would multiply their cost. */
+	sys_call3(SYS_madvise, p, (long)bytes, MADV_NOHUGEPAGE);
 	atomic_fetch_add_explicit(&total, bytes, memory_order_relaxed);
 	return (void *)p;
 }
@@ -45,8 +47,6 @@ void *meta_block(size_t bytes)
 
 		if (!fresh)
 			goto out;
-		/* Small tables are touched one by one: 2 MiB pages would multiply their cost. */
-		sys_call3(SYS_madvise, (long)fresh, CHUNK_BYTES, MADV_NOHUGEPAGE);
 		chunk = fresh;
 		chunk_left = CHUNK_BYTES;
 	}

@@ -50,10 +50,7 @@ int frames_init(struct frames *fs, uint32_t nr_frames)
 	lock_init(&fs->lock, LOCK_FRAME);
 	for (uint32_t i = 0; i < fs->nr_bufs; i++)
 		fs->buf_free[i / 64] |= 1ull << (i % 64);
-	for (uint32_t i = 0; i < nr_frames; i++)
-		fs->frame[i].next = i + 1;
-	fs->frame[nr_frames - 1].next = UINT32_MAX;
-	fs->free_head = 0;
+	fs->free_head = UINT32_MAX;
 	atomic_store(&fs->bufs_free, fs->nr_bufs);
 	atomic_store(&fs->places_free, (int32_t)fs->nr_places);
 	return 0;
@@ -129,9 +126,13 @@ struct frame_nr frame_take(struct frames *fs, struct vpn vpn)
 {
 	lock_acquire(&fs->lock);
 	struct frame_nr nr = {fs->free_head};
-	ensure(nr.v != UINT32_MAX);
+	/* Frames never used come last: their part of the table is not touched before. */
+	if (nr.v == UINT32_MAX)
+		nr.v = fs->nr_fresh++;
+	else
+		fs->free_head = fs->frame[nr.v].next;
+	ensure(nr.v < fs->nr_frames);
 	struct frame *f = &fs->frame[nr.v];
-	fs->free_head = f->next;
 	f->next = UINT32_MAX;
 	f->ref = SWAP_REF_NONE;
 	f->buf = BUF_NONE;

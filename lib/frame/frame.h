@@ -47,6 +47,7 @@ struct frames {
 	_Atomic int32_t places_free;
 
 	struct lock lock;              /* rank LOCK_FRAME */
+	uint32_t nr_fresh;             /* [lock] frames from here on were never used */
 	uint32_t free_head;            /* [lock] */
 	uint64_t *buf_free;            /* [lock] one bit per buffer, 1 = free */
 	uint32_t buf_cursor;           /* [lock] no buffer is free in the words below this one */

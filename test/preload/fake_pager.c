@@ -194,7 +194,8 @@ static void *dropper(void *unused)
 static void set_prot(uintptr_t addr, size_t len, int prot)
 {
 	/* The kernel moves pages only between mappings that are protected alike. */
-	for (uintptr_t at = addr; at < addr + len && prot != (PROT_READ | PROT_WRITE); at += PAGE_BYTES)
+	for (uintptr_t at = addr; at < addr + len && prot != (PROT_READ | PROT_WRITE);
+	     at += PAGE_BYTES)
 		if (states[(at - WINDOW_START) / PAGE_BYTES] == STATE_AWAY)
 			ensure(bring_back((at - WINDOW_START) / PAGE_BYTES) == 0);
 	memset(prots + (addr - WINDOW_START) / PAGE_BYTES, prot, page_round_up(len) / PAGE_BYTES);
@@ -242,8 +243,8 @@ long pager_munmap(uintptr_t addr, size_t len)
 long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr)
 {
 	if (!is_region(old))
-		return sys_call5(SYS_mremap, (long)old, (long)old_len, (long)new_len, flags,
-		    (long)new_addr);
+		return sys_call5(
+		    SYS_mremap, (long)old, (long)old_len, (long)new_len, flags, (long)new_addr);
 	return -ENOMEM;
 }
 
@@ -314,9 +315,9 @@ void pager_at_exit(void)
 	if (!report || !running)
 		return;
 	char line[160];
-	int n = snprintf(line, sizeof(line), "fake: %lu pages taken away, %lu calls trapped, %lu pinned\n",
-	    atomic_load(&nr_moves), atomic_load(&counters.guard_calls),
-	    atomic_load(&counters.pinned_calls));
+	int n = snprintf(line, sizeof(line),
+	    "fake: %lu pages taken away, %lu calls trapped, %lu pinned\n", atomic_load(&nr_moves),
+	    atomic_load(&counters.guard_calls), atomic_load(&counters.pinned_calls));
 	sys_call3(SYS_write, 2, (long)line, n);
 }
 
@@ -326,7 +327,8 @@ void pager_check(void)
 
 static int open_uffd(void)
 {
-	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MOVE};
+	struct uffdio_api api = {
+	    .api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MOVE};
 	int fd = (int)sys_call1(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 
 	if (fd < 0 || sys_call3(SYS_ioctl, fd, (long)UFFDIO_API, (long)&api))
@@ -336,7 +338,8 @@ static int open_uffd(void)
 
 static int reserve(uintptr_t addr)
 {
-	struct uffdio_register r = {.range = {addr, REGION_BYTES}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+	struct uffdio_register r = {
+	    .range = {addr, REGION_BYTES}, .mode = UFFDIO_REGISTER_MODE_MISSING};
 	long at = sys_call6(SYS_mmap, (long)addr, REGION_BYTES, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 

@@ -14,13 +14,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "%s:%d: %s (errno %d: %s)\n", __FILE__, __LINE__, #cond,   \
-			    errno, strerror(errno));                                               \
-			_Exit(1);                                                                  \
-		}                                                                                  \
+#define CHECK(cond)                                                                              \
+	do {                                                                                     \
+		if (!(cond)) {                                                                   \
+			fprintf(stderr, "%s:%d: %s (errno %d: %s)\n", __FILE__, __LINE__, #cond, \
+			    errno, strerror(errno));                                             \
+			_Exit(1);                                                                \
+		}                                                                                \
 	} while (0)
 
 static inline void *managed_pages(size_t bytes)

@@ -232,7 +232,8 @@ static void test_sockets(void)
 	CHECK(setsockopt(l, SOL_SOCKET, SO_REUSEADDR, one, sizeof(int)) == 0);
 	*one = 0;
 	CHECK(getsockopt(l, SOL_SOCKET, SO_REUSEADDR, one, len) == 0 && *one && *len == 4);
-	*addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	*addr =
+	    (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	CHECK(bind(l, (void *)addr, sizeof(*addr)) == 0 && listen(l, 5) == 0);
 	*len = sizeof(*addr);
 	CHECK(getsockname(l, (void *)addr, len) == 0 && *len == sizeof(*addr) && addr->sin_port);
@@ -463,7 +464,8 @@ static void test_futex(void)
 	*word = 0;
 	*ts = (struct timespec){0, 1000000};
 	CHECK(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 1, ts, NULL, 0) < 0 && errno == EAGAIN);
-	CHECK(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, ts, NULL, 0) < 0 && errno == ETIMEDOUT);
+	CHECK(
+	    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, ts, NULL, 0) < 0 && errno == ETIMEDOUT);
 	CHECK(syscall(SYS_futex, word, FUTEX_WAIT, 0, ts, NULL, 0) < 0 && errno == ETIMEDOUT);
 	pthread_create(&thread, NULL, futex_waker, NULL);
 	CHECK(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == 0);
@@ -474,7 +476,7 @@ static void test_futex(void)
 	CHECK(syscall(SYS_futex, word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0) == 0);
 	uint32_t *other = managed(8192);
 	CHECK(syscall(SYS_futex, word, FUTEX_WAKE_OP, 1, 1, other + 1500,
-		  FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0)) == 0);
+	          FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0)) == 0);
 	CHECK(other[1500] == 5);
 }
 

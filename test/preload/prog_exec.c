@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Starting programs with everything that they are given in managed memory. As "prog_exec gen N S"
+ * Starting programs with everything that they are given in managed memory. As "prog_exec gen N S F"
  * it execs itself N more times, checking its arguments on the way.
  */
 #include "prog.h"
@@ -41,7 +41,8 @@ static int wait_status(pid_t pid)
 /* Each argument managed or not, on its own. */
 static void test_mixed(void)
 {
-	char *const plain_argv[] = {"sh", "-c", "exit 9", NULL}, *const plain_envp[] = {"A=b", NULL};
+	char *const plain_argv[] = {"sh", "-c", "exit 9", NULL}, *const plain_envp[] = {
+	                                                             "A=b", NULL};
 	char **argv = ARGS("sh", "-c", "exit 9"), **envp = ARGS("A=b");
 	char *path = managed_string("/bin/sh");
 
@@ -94,7 +95,8 @@ static void test_vfork(int how)
 		else if (how == 5)
 			execlp(name, argv[0], argv[1], argv[2], argv[3], argv[4], argv[5], NULL);
 		else
-			execle(sh, argv[0], argv[1], argv[2], argv[3], argv[4], argv[5], NULL, envp);
+			execle(
+			    sh, argv[0], argv[1], argv[2], argv[3], argv[4], argv[5], NULL, envp);
 		_exit(1);
 	}
 	environ = saved;
@@ -171,6 +173,20 @@ static void test_failures(void)
 	unlink(path);
 }
 
+/* Seccomp filters in force: one is inherited, and no generation may add its own. */
+static int nr_filters(void)
+{
+	char line[200];
+	int nr = 0;
+	FILE *f = fopen("/proc/self/status", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "Seccomp_filters: %d", &nr);
+	if (f)
+		fclose(f);
+	return nr;
+}
+
 static int generation(char **argv)
 {
 	int left = atoi(argv[2]);
@@ -178,26 +194,28 @@ static int generation(char **argv)
 	int p[2];
 
 	CHECK(strlen(argv[3]) == 20000 && argv[3][19999] == 'z');
+	CHECK(nr_filters() == atoi(argv[4]));
 	CHECK(pipe(p) == 0 && write(p[1], strcpy(buf, "data"), 5) == 5);
 	CHECK(read(p[0], buf + 100, 5) == 5 && !strcmp(buf + 100, "data"));
 	close(p[0]), close(p[1]);
 	if (!left)
 		return 0;
 	snprintf(number, sizeof(number), "%d", left - 1);
-	execv("/proc/self/exe", ARGS(argv[0], "gen", number, argv[3]));
+	execv("/proc/self/exe", ARGS(argv[0], "gen", number, argv[3], argv[4]));
 	return 1;
 }
 
 static void test_generations(const char *self, int nr)
 {
-	char *text = managed(20001), number[20];
+	char *text = managed(20001), number[20], filters[20];
 
 	memset(text, 'z', 20000);
 	text[20000] = 0;
 	snprintf(number, sizeof(number), "%d", nr);
+	snprintf(filters, sizeof(filters), "%d", nr_filters());
 	pid_t pid = fork();
 	if (!pid) {
-		execl(self, "prog_exec", "gen", number, text, NULL);
+		execl(self, "prog_exec", "gen", number, text, filters, NULL);
 		_exit(1);
 	}
 	CHECK(wait_status(pid) == 0);
@@ -205,7 +223,7 @@ static void test_generations(const char *self, int nr)
 
 int main(int argc, char **argv)
 {
-	if (argc > 3 && !strcmp(argv[1], "gen"))
+	if (argc > 4 && !strcmp(argv[1], "gen"))
 		return generation(argv);
 	for (int i = 0; i < 5; i++) {
 		test_fork_exec();

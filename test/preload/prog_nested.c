@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Calls whose structures, on the stack, point to managed memory; and structures that are managed. */
+/* Calls whose structures, on the stack, point to managed memory; and structures that are managed.
+ */
 #include "prog.h"
 
 #include <fcntl.h>
@@ -104,14 +105,17 @@ static void test_messages(bool managed_header, int type)
 	cut(out, 4711, 9000);
 	cut(in, 4711, 9000);
 	clear(in);
-	m[0] = (struct msghdr){.msg_iov = out, .msg_iovlen = PIECES, .msg_control = control,
-	    .msg_controllen = space};
+	m[0] = (struct msghdr){
+	    .msg_iov = out, .msg_iovlen = PIECES, .msg_control = control, .msg_controllen = space};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m[0]);
 	c->cmsg_level = SOL_SOCKET, c->cmsg_type = SCM_RIGHTS, c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &passed[1], sizeof(int));
 	CHECK(sendmsg(sv[0], &m[0], 0) == (ssize_t)total(out));
-	m[1] = (struct msghdr){.msg_iov = in, .msg_iovlen = PIECES, .msg_control = back,
-	    .msg_controllen = space, .msg_flags = 0x7777};
+	m[1] = (struct msghdr){.msg_iov = in,
+	    .msg_iovlen = PIECES,
+	    .msg_control = back,
+	    .msg_controllen = space,
+	    .msg_flags = 0x7777};
 	CHECK(recvmsg(sv[1], &m[1], 0) == (ssize_t)total(out));
 	compare(out, in);
 	c = CMSG_FIRSTHDR(&m[1]);

@@ -125,7 +125,8 @@ static void test_jumps(int times)
 		}
 	}
 	CHECK(mapped_kib() - before < 4096);
-	CHECK(write(p[1], "after", 5) == 5 && read(p[0], buf, 100) == 5 && !memcmp(buf, "after", 5));
+	CHECK(
+	    write(p[1], "after", 5) == 5 && read(p[0], buf, 100) == 5 && !memcmp(buf, "after", 5));
 	close(p[0]), close(p[1]);
 }
 
