@@ -79,22 +79,34 @@ static uint32_t zero_run(struct fault *f, struct pt_leaf leaf, const struct regi
 	return run; /* as far as there are places: reclaim is not run for guesses */
 }
 
+/* Map @nr zero pages. Return: how many are mapped now. L1 lock held. */
+static uint32_t map_zeros(struct vpn vpn, uint32_t nr)
+{
+	uint32_t done = 0;
+
+	if (!transport_map(&pg.transport, vpn, pg.zeros, nr, false))
+		return nr;
+	/* One by one, since how far it came is not known. -EEXIST: mapped by that, or a page that
+	 * the pager did not map; then its bytes are the program's. */
+	for (; done < nr; done++) {
+		struct vpn page = {vpn.v + done};
+		int err = transport_map(&pg.transport, page, pg.zeros, 1, false);
+
+		if (err && err != -EEXIST)
+			break;
+	}
+	return done;
+}
+
 static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct region *r)
 {
 	uint64_t *pte = leaf_pte(leaf, f->vpn);
 	uint32_t run = zero_run(f, leaf, r);
-	int err = 0;
 
 	run = 1 + places_take(&pg.frames, run - 1);
 	f->places += run - 1;
-	if (run > 1)
-		err = transport_map(&pg.transport, f->vpn, pg.zeros, run, false);
-	if (run == 1 || err) {
-		run = 1;
-		err = transport_map(&pg.transport, f->vpn, pg.zeros, 1, false);
-	}
-	/* -EEXIST: a page is there that the pager did not map. Its bytes are the program's. */
-	if (err && err != -EEXIST)
+	run = map_zeros(f->vpn, run);
+	if (!run)
 		return STEP_ERROR;
 	for (uint32_t i = 0; i < run; i++) {
 		struct vpn vpn = {f->vpn.v + i};

@@ -115,6 +115,14 @@ static void uses_drop(struct bounce_thread *t, unsigned nr)
 	atomic_store(&t->nr_uses, nr);
 }
 
+/* Whoever is at work on @use has outlived those above it: a handler jumped back into one below. */
+static void drop_above(struct bounce_thread *t, unsigned use)
+{
+	ensure(atomic_load(&t->nr_uses) > use);
+	if (UNLIKELY(atomic_load(&t->nr_uses) > use + 1))
+		uses_drop(t, use + 1);
+}
+
 /* Drop the uses that a siglongjmp() must have left: those deeper on the stack we are on. */
 static void drop_abandoned(struct bounce_thread *t, unsigned below, uintptr_t sp, uintptr_t stack)
 {
@@ -183,7 +191,7 @@ void *bounce_alloc(struct bounce *b, size_t bytes)
 	struct bounce_thread *t = b->thread;
 	struct use *u = &t->uses[b->use];
 
-	ensure_full(atomic_load(&t->nr_uses) == b->use + 1);
+	drop_above(t, b->use);
 	size_t align = bytes >= PAGE_BYTES ? PAGE_BYTES : 16;
 	size_t at = (u->top + align - 1) & ~(align - 1);
 	if (bytes > ARENA_BYTES || at > ARENA_BYTES - bytes)
@@ -194,6 +202,5 @@ void *bounce_alloc(struct bounce *b, size_t bytes)
 
 void bounce_end(struct bounce *b)
 {
-	ensure_full(atomic_load(&b->thread->nr_uses) == b->use + 1);
 	uses_drop(b->thread, b->use);
 }

@@ -188,16 +188,21 @@ static int copy_array(struct bounce *b, char *const array[], unsigned more, char
 	return 0;
 }
 
+/* Also if it cannot be read: copying it will say so. */
 static bool array_is_managed(char *const array[])
 {
+	char *p;
+
 	if (!array)
 		return false;
 	if (in_window((uintptr_t)array))
 		return true;
-	for (; *array; array++)
-		if (in_window((uintptr_t)*array))
+	for (;; array++) {
+		if (guard_copy(&p, array, sizeof(p)) || in_window((uintptr_t)p))
 			return true;
-	return false;
+		if (!p)
+			return false;
+	}
 }
 
 /* --- the environment ----------------------------------------------------------------------- */
@@ -315,8 +320,12 @@ int exec_image_make(struct bounce *b, const char *path, char *const argv[], char
 		err = copy_array(b, argv, 0, &image.argv);
 	if (err)
 		return err;
-	bool is_alone = is_left_alone((char **)envp);
-	if (array_is_managed(envp) || (!is_alone && !is_complete((char **)envp)))
+	if (array_is_managed(envp))
+		err = copy_array(b, envp, MAX_VARS + 1, &image.envp);
+	if (err)
+		return err;
+	bool is_alone = is_left_alone(image.envp);
+	if (image.envp == envp && !is_alone && !is_complete(image.envp))
 		err = copy_array(b, envp, MAX_VARS + 1, &image.envp);
 	if (!err && !is_alone && !is_complete(image.envp))
 		err = complete(b, image.envp);

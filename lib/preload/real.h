@@ -8,16 +8,15 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Run before the constructors of the program and of most libraries; start.c uses 101. */
-#define RESOLVE_EARLY __attribute__((constructor(102)))
-
 /*
- * A pointer to the next function called @name. Looked up ahead, by a RESOLVE_EARLY function:
- * dlsym() is not for signal handlers. Until then it is NULL, and the caller makes the system call
- * itself.
+ * A pointer to the next function called @name, found by the file's own resolve(). That runs as a
+ * constructor, because dlsym() is not for signal handlers; but other libraries' constructors may
+ * come before ours, so NEED() makes up for it.
  */
+#define RESOLVE_EARLY __attribute__((constructor(102)))
 #define REAL(name)    static __typeof__(name) *real_##name
 #define RESOLVE(name) (real_##name = (__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+#define NEED(name)    (real_##name ? real_##name : (resolve(), real_##name))
 
 static inline long with_errno(long result)
 {

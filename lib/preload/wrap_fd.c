@@ -34,7 +34,7 @@ EXPORT int close(int fd)
 	if (UNLIKELY(is_ours(fd)))
 		return (int)with_errno(-EBADF);
 	/* libc's is a cancellation point. */
-	return real_close ? real_close(fd) : (int)with_errno(sys_call1(SYS_close, fd));
+	return NEED(close)(fd);
 }
 
 EXPORT int dup2(int fd, int new_fd)

@@ -12,7 +12,6 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "base/sys.h"
 #include "preload/guard.h"
@@ -89,22 +88,22 @@ static bool msgs_are_managed(const struct mmsghdr *m, unsigned nr)
 
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int nr)
 {
-	if (!iov_is_managed(iov, nr) && real_readv)
-		return real_readv(fd, iov, nr);
+	if (!iov_is_managed(iov, nr))
+		return NEED(readv)(fd, iov, nr);
 	return cancellable(SYS_readv, fd, (long)iov, nr, 0, 0, 0);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int nr)
 {
-	if (!iov_is_managed(iov, nr) && real_writev)
-		return real_writev(fd, iov, nr);
+	if (!iov_is_managed(iov, nr))
+		return NEED(writev)(fd, iov, nr);
 	return cancellable(SYS_writev, fd, (long)iov, nr, 0, 0, 0);
 }
 
 EXPORT ssize_t preadv(int fd, const struct iovec *iov, int nr, off_t at)
 {
-	if (!iov_is_managed(iov, nr) && real_preadv)
-		return real_preadv(fd, iov, nr, at);
+	if (!iov_is_managed(iov, nr))
+		return NEED(preadv)(fd, iov, nr, at);
 	return cancellable(SYS_preadv, fd, (long)iov, nr, at, 0, 0);
 }
 
@@ -115,8 +114,8 @@ EXPORT ssize_t preadv64(int fd, const struct iovec *iov, int nr, off64_t at)
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int nr, off_t at)
 {
-	if (!iov_is_managed(iov, nr) && real_pwritev)
-		return real_pwritev(fd, iov, nr, at);
+	if (!iov_is_managed(iov, nr))
+		return NEED(pwritev)(fd, iov, nr, at);
 	return cancellable(SYS_pwritev, fd, (long)iov, nr, at, 0, 0);
 }
 
@@ -127,8 +126,8 @@ EXPORT ssize_t pwritev64(int fd, const struct iovec *iov, int nr, off64_t at)
 
 EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t at, int flags)
 {
-	if (!iov_is_managed(iov, nr) && real_preadv2)
-		return real_preadv2(fd, iov, nr, at, flags);
+	if (!iov_is_managed(iov, nr))
+		return NEED(preadv2)(fd, iov, nr, at, flags);
 	return cancellable(SYS_preadv2, fd, (long)iov, nr, at, 0, flags);
 }
 
@@ -139,8 +138,8 @@ EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int nr, off64_t at, i
 
 EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int nr, off_t at, int flags)
 {
-	if (!iov_is_managed(iov, nr) && real_pwritev2)
-		return real_pwritev2(fd, iov, nr, at, flags);
+	if (!iov_is_managed(iov, nr))
+		return NEED(pwritev2)(fd, iov, nr, at, flags);
 	return cancellable(SYS_pwritev2, fd, (long)iov, nr, at, 0, flags);
 }
 
@@ -158,29 +157,29 @@ EXPORT ssize_t vmsplice(int fd, const struct iovec *iov, size_t nr, unsigned fla
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-	if (!(guard_is_installed() && msg_is_managed(m)) && real_sendmsg)
-		return real_sendmsg(fd, m, flags);
+	if (!guard_is_installed() || !msg_is_managed(m))
+		return NEED(sendmsg)(fd, m, flags);
 	return cancellable(SYS_sendmsg, fd, (long)m, flags, 0, 0, 0);
 }
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
-	if (!(guard_is_installed() && msg_is_managed(m)) && real_recvmsg)
-		return real_recvmsg(fd, m, flags);
+	if (!guard_is_installed() || !msg_is_managed(m))
+		return NEED(recvmsg)(fd, m, flags);
 	return cancellable(SYS_recvmsg, fd, (long)m, flags, 0, 0, 0);
 }
 
 EXPORT int sendmmsg(int fd, struct mmsghdr *m, unsigned nr, int flags)
 {
-	if (!msgs_are_managed(m, nr) && real_sendmmsg)
-		return real_sendmmsg(fd, m, nr, flags);
+	if (!msgs_are_managed(m, nr))
+		return NEED(sendmmsg)(fd, m, nr, flags);
 	return (int)cancellable(SYS_sendmmsg, fd, (long)m, nr, flags, 0, 0);
 }
 
 EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned nr, int flags, struct timespec *timeout)
 {
-	if (!msgs_are_managed(m, nr) && real_recvmmsg)
-		return real_recvmmsg(fd, m, nr, flags, timeout);
+	if (!msgs_are_managed(m, nr))
+		return NEED(recvmmsg)(fd, m, nr, flags, timeout);
 	return (int)cancellable(SYS_recvmmsg, fd, (long)m, nr, flags, (long)timeout, 0);
 }
 
@@ -219,6 +218,5 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 		return (int)with_errno(
 		    guard_call(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0));
 	/* Not by sys_call(): what goes through the gate is not trapped. */
-	return real_ioctl ? real_ioctl(fd, request, arg)
-	                  : (int)syscall(SYS_ioctl, fd, request, arg);
+	return NEED(ioctl)(fd, request, arg);
 }

@@ -175,22 +175,16 @@ EXPORT int siginterrupt(int sig, int is_interrupting)
 /* Return: 0 or -errno. */
 static long change_mask(int how, const sigset_t *set, sigset_t *old)
 {
-	uint64_t mask = 0, view = 0;
-	uint64_t wanted = set ? bits_of(set) & ~SIGNALS_OF_LIBC : 0;
+	uint64_t wanted = set ? bits_of(set) & ~SIGNALS_OF_LIBC : 0, view = 0;
+	uint64_t allowed = wanted & ~(signals_are_installed() ? SIGNALS_KEPT : 0);
+	long err = sys_call4(SYS_rt_sigprocmask, how, set ? (long)&allowed : 0, (long)&view, 8);
 
-	if (!signals_are_installed()) {
-		long err =
-		    sys_call4(SYS_rt_sigprocmask, how, set ? (long)&wanted : 0, (long)&view, 8);
-		if (err)
-			return err;
-	} else {
-		/* Ask first, set then: a handler between the two leaves the mask as it found it. */
-		sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&mask, 8);
-		int err = signals_mask_change(how, set ? &wanted : NULL, &mask, &view);
-		if (err)
-			return err;
-		if (set)
-			sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+	if (err)
+		return err;
+	if (signals_are_installed()) {
+		uint64_t mask = view;
+
+		signals_mask_change(how, set ? &wanted : NULL, &mask, &view);
 	}
 	if (old)
 		set_bits(old, view);
@@ -211,7 +205,7 @@ EXPORT int pthread_attr_setsigmask_np(pthread_attr_t *attr, const sigset_t *set)
 {
 	sigset_t copy;
 
-	if (!real_pthread_attr_setsigmask_np)
+	if (!NEED(pthread_attr_setsigmask_np))
 		return ENOSYS;
 	return real_pthread_attr_setsigmask_np(attr, kernel_mask(set, &copy));
 }
@@ -221,9 +215,7 @@ EXPORT int sigsuspend(const sigset_t *set)
 	sigset_t copy;
 	const sigset_t *mask = kernel_mask(set, &copy);
 
-	if (!real_sigsuspend)
-		return (int)with_errno(sys_call2(SYS_rt_sigsuspend, (long)mask, 8));
-	return real_sigsuspend(mask);
+	return NEED(sigsuspend)(mask);
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t nr, const struct timespec *timeout, const sigset_t *set)
@@ -231,11 +223,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t nr, const struct timespec *timeout, 
 	sigset_t copy;
 	const sigset_t *mask = kernel_mask(set, &copy);
 
-	if (!real_ppoll) {
-		errno = ENOSYS;
-		return -1;
-	}
-	return real_ppoll(fds, nr, timeout, mask);
+	return NEED(ppoll)(fds, nr, timeout, mask);
 }
 
 _Noreturn void __chk_fail(void);
@@ -255,11 +243,7 @@ EXPORT int pselect(int nr, fd_set *restrict in, fd_set *restrict out, fd_set *re
 	sigset_t copy;
 	const sigset_t *mask = kernel_mask(set, &copy);
 
-	if (!real_pselect) {
-		errno = ENOSYS;
-		return -1;
-	}
-	return real_pselect(nr, in, out, except, timeout, mask);
+	return NEED(pselect)(nr, in, out, except, timeout, mask);
 }
 
 EXPORT int epoll_pwait(int fd, struct epoll_event *events, int nr, int timeout, const sigset_t *set)
@@ -267,9 +251,7 @@ EXPORT int epoll_pwait(int fd, struct epoll_event *events, int nr, int timeout, 
 	sigset_t copy;
 	const sigset_t *mask = kernel_mask(set, &copy);
 
-	if (!real_epoll_pwait)
-		return (int)syscall(SYS_epoll_pwait, fd, events, nr, timeout, mask, 8);
-	return real_epoll_pwait(fd, events, nr, timeout, mask);
+	return NEED(epoll_pwait)(fd, events, nr, timeout, mask);
 }
 
 EXPORT int epoll_pwait2(
@@ -278,7 +260,7 @@ EXPORT int epoll_pwait2(
 	sigset_t copy;
 	const sigset_t *mask = kernel_mask(set, &copy);
 
-	if (!real_epoll_pwait2)
+	if (!NEED(epoll_pwait2))
 		return (int)syscall(SYS_epoll_pwait2, fd, events, nr, timeout, mask, 8);
 	return real_epoll_pwait2(fd, events, nr, timeout, mask);
 }

@@ -182,6 +182,27 @@ static void test_splice(void)
 	close(p[0]), close(p[1]);
 }
 
+static void test_bad_addresses(void)
+{
+	struct iovec v[2] = {{managed(100), 100}, {(void *)16, 100}};
+	struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
+	int p[2], sv[2];
+
+	CHECK(pipe(p) == 0 && socketpair(AF_UNIX, SOCK_DGRAM, 0, sv) == 0);
+	/* What can be had is transferred. */
+	CHECK(writev(p[1], v, 2) == 100 && readv(p[0], v, 2) == 100);
+	CHECK(writev(p[1], &v[1], 1) < 0 && errno == EFAULT);
+	CHECK(readv(p[0], (struct iovec *)16, 2) < 0 && errno == EFAULT);
+	CHECK(sendmsg(sv[0], &m, 0) < 0 && errno == EFAULT);
+	CHECK(sendmsg(sv[0], (struct msghdr *)16, 0) < 0 && errno == EFAULT);
+	m.msg_iovlen = 5000;
+	CHECK(sendmsg(sv[0], &m, 0) < 0 && errno == EMSGSIZE);
+	CHECK(readv(p[0], v, -1) < 0 && errno == EINVAL);
+	v[1].iov_len = (size_t)-1;
+	CHECK(writev(p[1], v, 2) < 0 && errno == EINVAL);
+	close(p[0]), close(p[1]), close(sv[0]), close(sv[1]);
+}
+
 static void test_interfaces(void)
 {
 	struct ifreq *list = managed(40 * sizeof(*list));
@@ -212,6 +233,7 @@ int main(int argc, char **argv)
 		test_process_vm();
 		test_splice();
 		test_interfaces();
+		test_bad_addresses();
 	}
 	return 0;
 }

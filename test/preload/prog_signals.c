@@ -130,6 +130,41 @@ static void test_jumps(int times)
 	close(p[0]), close(p[1]);
 }
 
+static int outer_pipe[2], inner_pipe[2];
+
+/* Inside an interrupted read, an inner read that a second handler jumps out of. */
+static void nest(int sig)
+{
+	char *buf = scratch + 100;
+
+	(void)sig;
+	if (sigsetjmp(jump, 1) == 0) {
+		struct sigaction act = {.sa_handler = jump_away};
+
+		CHECK(sigaction(SIGALRM, &act, NULL) == 0);
+		alarm_in(1000);
+		for (;;)
+			CHECK(read(inner_pipe[0], buf, 100) < 0);
+	}
+	CHECK(write(outer_pipe[1], "outer", 5) == 5);
+}
+
+static void test_nested_jumps(void)
+{
+	char *buf = managed(200);
+
+	CHECK(pipe(outer_pipe) == 0 && pipe(inner_pipe) == 0);
+	for (int i = 0; i < 100; i++) {
+		struct sigaction act = {.sa_handler = nest, .sa_flags = SA_RESTART | SA_NODEFER};
+
+		CHECK(sigaction(SIGALRM, &act, NULL) == 0);
+		alarm_in(1000);
+		memset(buf, 0, 5);
+		CHECK(read(outer_pipe[0], buf, 100) == 5 && !memcmp(buf, "outer", 5));
+	}
+	close(outer_pipe[0]), close(outer_pipe[1]), close(inner_pipe[0]), close(inner_pipe[1]);
+}
+
 static char *volatile fault_addr;
 static volatile int fault_code;
 
@@ -302,6 +337,7 @@ int main(int argc, char **argv)
 	CHECK(pipe(pair) == 0);
 	for (int i = 0; i < 5; i++) {
 		test_interrupted();
+		test_nested_jumps();
 		test_own_faults();
 		test_masks();
 		test_cancelled();
