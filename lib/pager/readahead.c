@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Readahead: how many pages to read when one must be. Remembers the last few streams; a fault
- * just where a stream was expected to go on doubles its window, anything else starts small. A
+ * just where a stream was expected to go on doubles its window, from the third on; anything else
+ * starts small. A
  * page already mapped never faults, so "where it was expected" is the end of the last window.
  */
 #include "pager/internal.h"
@@ -11,6 +12,7 @@
 struct stream {
 	uint64_t next;    /* vpn where the stream goes on */
 	uint32_t window;  /* pages to read at once; 0: no stream */
+	uint32_t length;  /* faults so far */
 	uint32_t nr_read; /* pages that the last read brought beyond the one asked for */
 	uint32_t used;    /* by clock: the least recently used goes */
 };
@@ -48,9 +50,12 @@ uint32_t readahead_window(struct vpn vpn)
 	if (s->window) {
 		/* The whole last window was walked through: what it read ahead was used. */
 		COUNT(&pg.telemetry, readahead_used, s->nr_read);
-		s->window = MIN(MAX(s->window * 2, 4u), max);
+		/* Two neighbours are no stream yet: a record that crosses a page's end. */
+		if (++s->length > 2)
+			s->window = MIN(MAX(s->window * 2, 4u), max);
 	} else {
 		s->window = 1;
+		s->length = 1;
 	}
 	s->nr_read = 0;
 	s->next = vpn.v + 1;

@@ -111,8 +111,9 @@ static void uses_drop(struct bounce_thread *t, unsigned nr)
 			unmap(&t->bigs[i]);
 		atomic_store(&t->nr_uses, nr);
 		sys_signals_restore(mask);
+	} else {
+		atomic_store(&t->nr_uses, nr);
 	}
-	atomic_store(&t->nr_uses, nr);
 }
 
 /* Whoever is at work on @use has outlived those above it: a handler jumped back into one below. */

@@ -61,17 +61,28 @@ static bool iov_is_managed(const struct iovec *iov, long nr)
 		return false;
 	if (in_window((uintptr_t)iov))
 		return true;
-	for (long i = 0; i < nr; i++)
-		if (in_window((uintptr_t)iov[i].iov_base))
+	for (long i = 0; i < nr; i++) {
+		struct iovec one;
+
+		/* A bad address is for the kernel to refuse. */
+		if (guard_copy(&one, &iov[i], sizeof(one)))
+			return false;
+		if (in_window((uintptr_t)one.iov_base))
 			return true;
+	}
 	return false;
 }
 
-static bool msg_is_managed(const struct msghdr *m)
+static bool msg_is_managed(const struct msghdr *user)
 {
-	return in_window((uintptr_t)m) || in_window((uintptr_t)m->msg_name) ||
-	       in_window((uintptr_t)m->msg_control) ||
-	       iov_is_managed(m->msg_iov, (long)m->msg_iovlen);
+	struct msghdr m;
+
+	if (in_window((uintptr_t)user))
+		return true;
+	if (guard_copy(&m, user, sizeof(m)))
+		return false;
+	return in_window((uintptr_t)m.msg_name) || in_window((uintptr_t)m.msg_control) ||
+	       iov_is_managed(m.msg_iov, (long)m.msg_iovlen);
 }
 
 static bool msgs_are_managed(const struct mmsghdr *m, unsigned nr)

@@ -108,7 +108,7 @@ static int spawn_image(struct bounce *b, pid_t *pid, const struct exec_image *im
 	}
 	if (!err)
 		err =
-		    real_posix_spawn(&child, image->path, actions, attr, image->argv, image->envp);
+		    NEED(posix_spawn)(&child, image->path, actions, attr, image->argv, image->envp);
 	/* libc would store it with all signals blocked. */
 	if (!err && pid)
 		*pid = child;

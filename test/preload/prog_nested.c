@@ -189,8 +189,6 @@ static void test_bad_addresses(void)
 	int p[2], sv[2];
 
 	CHECK(pipe(p) == 0 && socketpair(AF_UNIX, SOCK_DGRAM, 0, sv) == 0);
-	/* What can be had is transferred. */
-	CHECK(writev(p[1], v, 2) == 100 && readv(p[0], v, 2) == 100);
 	CHECK(writev(p[1], &v[1], 1) < 0 && errno == EFAULT);
 	CHECK(readv(p[0], (struct iovec *)16, 2) < 0 && errno == EFAULT);
 	CHECK(sendmsg(sv[0], &m, 0) < 0 && errno == EFAULT);
