@@ -184,7 +184,7 @@ static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struc
 	uint32_t nr = bufs_take(&pg.frames, bufs, want, 0);
 	if (!nr)
 		return STEP_ROOM;
-	if (reclaim_is_refault(leaf.pte[first]))
+	if (writeback_is_refault(leaf.pte[first]))
 		COUNT(&pg.telemetry, refaults, 1);
 	for (uint32_t i = 0; i < nr; i++) {
 		uint64_t *pte = &leaf.pte[first + i];

@@ -4,7 +4,8 @@
  *
  *     fault.c      serves faults                mapping.c   mmap, munmap, mremap, mprotect, madvise
  *     readahead.c  how much to read at once     region.c    what is mapped where
- *     reclaim.c    takes frames away            fork.c      two pagers out of one
+ *     reclaim.c    takes frames away            remap.c     mremap
+ *     writeback.c  ... and writes what is dirty fork.c      two pagers out of one
  *     pager.c      start, counters             check.c     does it all add up
  */
 #ifndef FL_PAGER_INTERNAL_H
@@ -128,12 +129,22 @@ void reclaim_go_on(void);
 void reclaim_park(void);
 void reclaim_unpark(void);
 
-/* Whether the page of this SWAPPED entry comes back soon after its eviction. */
-bool reclaim_is_refault(uint64_t pte);
-
 void policy_insert(struct frame_nr frame);
 void policy_touched(struct frame_nr frame);
 void policy_removed(struct frame_nr frame);
+
+/* --- writeback.c --- */
+
+/* Queue a HELD, dirty page for the writer. L1 lock held. */
+void writeback_queue(struct frame_nr nr);
+/* Write what is queued, up to a limit. Return: pages settled, 0 when none was queued.
+ * Context: fault, no lock held; sleeps. */
+uint32_t writeback_run(void);
+/* A page in no place any more leaves its frame too: SWAPPED at @ref, or NONE without one. L1 lock
+ * held. */
+void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref);
+/* Whether the page of this SWAPPED entry comes back soon after its eviction. */
+bool writeback_is_refault(uint64_t pte);
 
 /* --- readahead.c --- */
 

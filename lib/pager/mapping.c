@@ -7,7 +7,7 @@
  * Managed mappings carry the program's protections in the kernel too: a forbidden access is a
  * true SIGSEGV. (UFFDIO_COPY fills read-only and PROT_NONE mappings just the same.)
  */
-#include "pager/internal.h"
+#include "pager/mapping.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -20,9 +20,6 @@
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
 
 /* What a managed mapping may not be: shared, a file, huge, locked, a stack that grows (or, since
  * the kernel must be able to build a signal frame there, any stack), or placed below 4 GiB. */
@@ -33,14 +30,12 @@ static long raw_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, of
 	return sys_call6(SYS_mmap, (long)addr, (long)len, prot, flags, fd, offset);
 }
 
-static long raw_munmap(uintptr_t addr, size_t len)
+long mapping_raw_munmap(uintptr_t addr, size_t len)
 {
 	return sys_call2(SYS_munmap, (long)addr, (long)len);
 }
 
-/* Signals are blocked while a mapping call holds locks: a handler of the program that touched
- * managed memory would wait for its own thread. Return: the mask before. */
-static uint64_t call_begin(void)
+uint64_t mapping_begin(void)
 {
 	uint64_t mask = sys_signals_block(false);
 
@@ -49,7 +44,7 @@ static uint64_t call_begin(void)
 	return mask;
 }
 
-static long call_end(uint64_t mask, long result)
+long mapping_end(uint64_t mask, long result)
 {
 	rwlock_write_done(&pg.map_lock);
 	pager_publish(false);
@@ -74,10 +69,7 @@ static void wait_until_still(struct pt_leaf leaf, struct vpn vpn)
 	}
 }
 
-typedef void page_fn(struct pt_leaf leaf, struct vpn vpn, void *arg);
-
-/* Call @fn, L1 lock held, for every page of the range that is not NONE, once it is still. */
-static void for_each_page(uintptr_t start, uintptr_t end, page_fn *fn, void *arg)
+void mapping_each_page(uintptr_t start, uintptr_t end, page_fn *fn, void *arg)
 {
 	struct vpn vpn = vpn_of(start), last = vpn_of(end);
 
@@ -133,16 +125,15 @@ static void discard_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	*pte = 0;
 }
 
-/* Forget all pages of the range. Return: places to give back once the kernel has unmapped them. */
-static uint32_t discard_range(uintptr_t start, uintptr_t end)
+uint32_t mapping_discard(uintptr_t start, uintptr_t end)
 {
 	uint32_t nr_places = 0;
 
-	for_each_page(start, end, discard_page, &nr_places);
+	mapping_each_page(start, end, discard_page, &nr_places);
 	return nr_places;
 }
 
-static void give_back(uint32_t nr_places)
+void mapping_give_back(uint32_t nr_places)
 {
 	places_give(&pg.frames, nr_places);
 	event_signal(&pg.frames.freed);
@@ -157,8 +148,7 @@ static bool is_manageable(size_t len, int prot, int flags)
 	       len >= pg.config.min_map_bytes;
 }
 
-/* Make the kernel's mapping for a managed range and register it. Undone on failure. */
-static int map_managed(uintptr_t addr, size_t len, int prot, int fixed)
+int mapping_make(uintptr_t addr, size_t len, int prot, int fixed)
 {
 	long p =
 	    raw_mmap(addr, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
@@ -166,7 +156,7 @@ static int map_managed(uintptr_t addr, size_t len, int prot, int fixed)
 	if (p < 0)
 		return (int)p;
 	if ((uintptr_t)p != addr) {
-		raw_munmap((uintptr_t)p, len);
+		mapping_raw_munmap((uintptr_t)p, len);
 		return -EEXIST;
 	}
 	long err = sys_call3(SYS_madvise, p, (long)len, MADV_NOHUGEPAGE);
@@ -176,7 +166,7 @@ static int map_managed(uintptr_t addr, size_t len, int prot, int fixed)
 	if (!err)
 		err = transport_register(&pg.transport, addr, len);
 	if (err)
-		raw_munmap(addr, len);
+		mapping_raw_munmap(addr, len);
 	return (int)err;
 }
 
@@ -190,13 +180,13 @@ static long mmap_anywhere(uintptr_t hint, size_t len, int prot)
 		addr = region_find_free(&pg.regions, len);
 	if (!addr)
 		return -ENOMEM;
-	int err = map_managed(addr, len, prot, MAP_FIXED_NOREPLACE);
+	int err = mapping_make(addr, len, prot, MAP_FIXED_NOREPLACE);
 	if (err)
 		return err == -EEXIST ? -ENOMEM : err;
 	err = region_add(
 	    &pg.regions, (struct region){.start = addr, .end = addr + len, .prot = prot});
 	if (err) {
-		raw_munmap(addr, len);
+		mapping_raw_munmap(addr, len);
 		return err;
 	}
 	return (long)addr;
@@ -213,24 +203,24 @@ static long mmap_fixed(uintptr_t addr, size_t len, int prot, int flags, int fd, 
 		return -EINVAL;
 	if (flags & MAP_FIXED_NOREPLACE && region_overlaps(&pg.regions, addr, addr + len))
 		return -EEXIST;
-	uint32_t places = discard_range(addr, addr + len);
+	uint32_t places = mapping_discard(addr, addr + len);
 	int err = region_remove(&pg.regions, addr, addr + len);
 	if (err)
 		return err;
 	if (is_managed) {
-		result = map_managed(addr, len, prot, MAP_FIXED);
+		result = mapping_make(addr, len, prot, MAP_FIXED);
 		if (!result)
 			result = (long)addr;
 	} else {
 		result = raw_mmap(addr, len, prot, flags, fd, offset);
 	}
 	if (result < 0)
-		raw_munmap(addr, len); /* as the kernel: what was there is gone */
+		mapping_raw_munmap(addr, len); /* as the kernel: what was there is gone */
 	else
 		region_add(&pg.regions,
 		    (struct region){
 		        .start = addr, .end = addr + len, .prot = prot, .is_foreign = !is_managed});
-	give_back(places);
+	mapping_give_back(places);
 	return result;
 }
 
@@ -242,18 +232,13 @@ long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t o
 	if (!pg.running || !is_ours || len == 0 || len > WINDOW_END - WINDOW_START)
 		return raw_mmap(addr, len, prot, flags, fd, offset);
 	len = page_round_up(len);
-	uint64_t mask = call_begin();
+	uint64_t mask = mapping_begin();
 	long result = is_fixed ? mmap_fixed(addr, len, prot, flags, fd, offset)
 	                       : mmap_anywhere(addr, len, prot);
-	result = call_end(mask, result);
+	result = mapping_end(mask, result);
 	if (result >= 0 && flags & MAP_POPULATE)
 		pager_madvise((uintptr_t)result, len, MADV_POPULATE_READ);
 	return result;
-}
-
-static bool touches_window(uintptr_t addr, size_t len)
-{
-	return addr < WINDOW_END && addr + len > WINDOW_START;
 }
 
 long pager_munmap(uintptr_t addr, size_t len)
@@ -261,15 +246,15 @@ long pager_munmap(uintptr_t addr, size_t len)
 
 	if (!pg.running || !touches_window(addr, len) || addr & PAGE_MASK || !len ||
 	    addr + page_round_up(len) < addr)
-		return raw_munmap(addr, len);
+		return mapping_raw_munmap(addr, len);
 	len = page_round_up(len);
-	uint64_t mask = call_begin();
-	uint32_t places = discard_range(addr, addr + len);
+	uint64_t mask = mapping_begin();
+	uint32_t places = mapping_discard(addr, addr + len);
 	long err = region_remove(&pg.regions, addr, addr + len);
 	if (!err)
-		err = raw_munmap(addr, len);
-	give_back(places);
-	return call_end(mask, err);
+		err = mapping_raw_munmap(addr, len);
+	mapping_give_back(places);
+	return mapping_end(mask, err);
 }
 
 /* --- mprotect --- */
@@ -310,7 +295,7 @@ static int unmanage(uintptr_t start, uintptr_t end, int prot)
 {
 	uint32_t places = 0;
 
-	for_each_page(start, end, release_page, &places);
+	mapping_each_page(start, end, release_page, &places);
 	for (uint32_t i = region_index(&pg.regions, start); i < pg.regions.nr; i++) {
 		const struct region *r = &pg.regions.r[i];
 		uintptr_t from = MAX(r->start, start), to = MIN(r->end, end);
@@ -321,7 +306,7 @@ static int unmanage(uintptr_t start, uintptr_t end, int prot)
 			transport_unregister(&pg.transport, from, to - from);
 	}
 	sys_call3(SYS_madvise, (long)start, (long)(end - start), MADV_DOFORK);
-	give_back(places);
+	mapping_give_back(places);
 	return region_protect(&pg.regions, start, end, prot, true);
 }
 
@@ -334,40 +319,40 @@ long pager_mprotect(uintptr_t addr, size_t len, int prot)
 	len = page_round_up(len);
 	uintptr_t end = addr + len;
 	bool can_access = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-	uint64_t mask = call_begin();
+	uint64_t mask = mapping_begin();
 	if (!region_covers(&pg.regions, addr, end))
-		return call_end(mask, -ENOMEM);
+		return mapping_end(mask, -ENOMEM);
 	/* Reclaim reads a page through its mapping unless told that it cannot: tell it before. */
 	if (!can_access)
-		for_each_page(addr, end, mark_access, &can_access);
+		mapping_each_page(addr, end, mark_access, &can_access);
 	long err = sys_call3(SYS_mprotect, (long)addr, (long)len, prot & ~PROT_EXEC);
 	if (!err && can_access)
-		for_each_page(addr, end, mark_access, &can_access);
+		mapping_each_page(addr, end, mark_access, &can_access);
 	if (!err && prot & PROT_EXEC)
 		err = unmanage(addr, end, prot);
 	else if (!err)
 		err = region_protect(&pg.regions, addr, end, prot, false);
 	if (!err && prot & PROT_EXEC)
 		err = sys_call3(SYS_mprotect, (long)addr, (long)len, prot);
-	return call_end(mask, err);
+	return mapping_end(mask, err);
 }
 
 /* --- madvise --- */
 
 static long discard_advice(uintptr_t addr, size_t len)
 {
-	uint64_t mask = call_begin();
+	uint64_t mask = mapping_begin();
 	long err;
 
 	if (!region_covers(&pg.regions, addr, addr + len)) {
 		err = -ENOMEM;
 	} else {
-		uint32_t places = discard_range(addr, addr + len);
+		uint32_t places = mapping_discard(addr, addr + len);
 
 		err = sys_call3(SYS_madvise, (long)addr, (long)len, MADV_DONTNEED);
-		give_back(places);
+		mapping_give_back(places);
 	}
-	return call_end(mask, err);
+	return mapping_end(mask, err);
 }
 
 static long populate(uintptr_t addr, size_t len, enum access access)
@@ -416,59 +401,9 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 	}
 }
 
-/* --- mremap --- */
+/* --- fork --- */
 
-/* The page's entry goes @arg pages up. L1 lock held, dropped and taken again. */
-static void move_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
-{
-	struct vpn to = {vpn.v + (uint64_t) * (int64_t *)arg};
-	uint64_t *from_pte = leaf_pte(leaf, vpn);
-	uint64_t pte = *from_pte;
-	enum page_state state = pte_state(pte);
-
-	/* The kernel forgets write-protection when it moves a mapping: nothing is known clean. */
-	if (state == PAGE_MAPPED)
-		pte = pte_make(state, pte_payload(pte), (pte & PTE_NO_ACCESS) | PTE_DIRTY);
-	*from_pte = 0;
-	lock_release(leaf.lock);
-	struct pt_leaf dest = ptab_walk(&pg.ptab, to);
-	lock_acquire(dest.lock);
-	*leaf_pte(dest, to) = pte;
-	if (state == PAGE_MAPPED || state == PAGE_HELD)
-		atomic_store(&frame_of(&pg.frames, pte_frame(pte))->vpn, to.v);
-	lock_release(dest.lock);
-	lock_acquire(leaf.lock);
-	event_log(&pg.telemetry, EVENT_MOVE, to, UINT32_MAX);
-}
-
-static void stand_still(struct pt_leaf leaf, struct vpn vpn, void *arg)
-{
-	(void)leaf;
-	(void)vpn;
-	(void)arg;
-}
-
-/* Move the kernel's mapping; page by page where it is more than one to the kernel. */
-static long raw_move(uintptr_t old, uintptr_t to, size_t len)
-{
-	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
-	long r = sys_call5(SYS_mremap, (long)old, (long)len, (long)len, flags, (long)to);
-
-	if (r != -EFAULT)
-		return r < 0 ? r : 0;
-	for (size_t at = 0; at < len; at += PAGE_BYTES) {
-		r = sys_call5(
-		    SYS_mremap, (long)(old + at), PAGE_BYTES, PAGE_BYTES, flags, (long)(to + at));
-		/* Half moved: no way back that could not fail too. */
-		ensure(r >= 0 || at == 0);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* Nothing of [start, end) is known to be clean any more: write-protection was lost. */
-static void forget_clean(struct pt_leaf leaf, struct vpn vpn, void *arg)
+void mapping_page_dirty(struct pt_leaf leaf, struct vpn vpn, void *arg)
 {
 	uint64_t *pte = leaf_pte(leaf, vpn);
 
@@ -476,160 +411,6 @@ static void forget_clean(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	if (pte_state(*pte) == PAGE_MAPPED)
 		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
 }
-
-/*
- * Move the kernel's mapping. It is unregistered before: a registered mapping that lands beside
- * another one is merged with it, and then the kernel drops the registration of both (seen on
- * Linux 6.18; without EVENT_REMAP a moved mapping loses its userfaultfd). And it is inaccessible
- * meanwhile: absent pages of an unregistered mapping read as zeros; this way a thread that touches
- * one waits for the map lock.
- */
-static int move_mapping(uintptr_t old, uintptr_t to, size_t len, int prot)
-{
-	uintptr_t at = to;
-
-	long err = sys_call3(SYS_mprotect, (long)old, (long)len, PROT_NONE);
-	if (err)
-		return (int)err;
-	err = transport_unregister(&pg.transport, old, len);
-	if (!err)
-		err = raw_move(old, to, len);
-	if (err) {
-		at = old;
-		for_each_page(old, old + len, forget_clean, NULL);
-	}
-	/* Unregistered, absent pages would read as zeros. */
-	ensure(transport_register(&pg.transport, at, len) == 0);
-	ensure(sys_call3(SYS_mprotect, (long)at, (long)len, prot) == 0);
-	return (int)err;
-}
-
-/*
- * Move the pages of [old, old + len) to the free range at @to, mapping included. With the map lock
- * held exclusively and reclaim locked out, no entry changes but by our own hand; only writes and
- * reads under way must end first.
- */
-static int move_range(uintptr_t old, uintptr_t to, size_t len, int prot)
-{
-	int64_t delta = ((int64_t)to - (int64_t)old) / (int64_t)PAGE_BYTES;
-
-	for (struct vpn v = vpn_of(to); v.v < vpn_of(to + len).v; v = leaf_end(v))
-		if (!ptab_walk_create(&pg.ptab, v).pte)
-			return -ENOMEM;
-	reclaim_stop();
-	for_each_page(old, old + len, stand_still, NULL);
-	int err = move_mapping(old, to, len, prot);
-	if (!err)
-		for_each_page(old, old + len, move_page, &delta);
-	reclaim_go_on();
-	return err;
-}
-
-/* Grow by a new mapping behind the old one. Return: 0 or -errno. */
-static int extend(uintptr_t start, uintptr_t end, int prot)
-{
-	int err = map_managed(start, end - start, prot, MAP_FIXED_NOREPLACE);
-
-	if (err)
-		return err;
-	err = region_add(&pg.regions, (struct region){.start = start, .end = end, .prot = prot});
-	if (err)
-		raw_munmap(start, end - start);
-	return err;
-}
-
-/* The whole mapping to @to, which is free, @new_len long there. */
-static long mremap_to(uintptr_t old, size_t old_len, uintptr_t to, size_t new_len, int prot)
-{
-	size_t len = MIN(old_len, new_len);
-	int err = move_range(old, to, len, prot);
-
-	if (err)
-		return err;
-	err = region_remove(&pg.regions, old, old + len);
-	if (!err)
-		err = region_add(
-		    &pg.regions, (struct region){.start = to, .end = to + len, .prot = prot});
-	ensure(!err); /* one taken out, one put in */
-	if (old_len > len) {
-		uint32_t places = discard_range(old + len, old + old_len);
-
-		raw_munmap(old + len, old_len - len);
-		region_remove(&pg.regions, old + len, old + old_len);
-		give_back(places);
-	}
-	if (new_len > len) {
-		err = extend(to + len, to + new_len, prot);
-		if (err)
-			return err; /* moved, but not grown: as far as we got */
-	}
-	return (long)to;
-}
-
-static long mremap_fixed(uintptr_t old, size_t old_len, size_t new_len, uintptr_t to, int prot)
-{
-	if (to & PAGE_MASK || !in_window(to) || to + new_len > WINDOW_END ||
-	    (to < old + old_len && old < to + new_len))
-		return -EINVAL;
-	uint32_t places = discard_range(to, to + new_len);
-	int err = region_remove(&pg.regions, to, to + new_len);
-	if (!err)
-		err = (int)raw_munmap(to, new_len);
-	give_back(places);
-	return err ? err : mremap_to(old, old_len, to, new_len, prot);
-}
-
-static long mremap_managed(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t to)
-{
-	const struct region *r = region_find(&pg.regions, old);
-
-	if (!r || r->is_foreign || r->end < old + old_len)
-		return -EFAULT;
-	int prot = r->prot;
-	if (flags & MREMAP_FIXED)
-		return mremap_fixed(old, old_len, new_len, to, prot);
-	uintptr_t old_end = old + old_len, new_end = old + new_len;
-	if (new_len <= old_len) {
-		if (new_len == old_len)
-			return (long)old;
-		uint32_t places = discard_range(new_end, old_end);
-		int err = region_remove(&pg.regions, new_end, old_end);
-		if (!err)
-			err = (int)raw_munmap(new_end, old_len - new_len);
-		give_back(places);
-		return err ? err : (long)old;
-	}
-	if (new_end <= WINDOW_END && !region_overlaps(&pg.regions, old_end, new_end)) {
-		int err = extend(old_end, new_end, prot);
-
-		if (!err)
-			return (long)old;
-	}
-	if (!(flags & MREMAP_MAYMOVE))
-		return -ENOMEM;
-	to = region_find_free(&pg.regions, new_len);
-	return to ? mremap_to(old, old_len, to, new_len, prot) : -ENOMEM;
-}
-
-long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr)
-{
-	bool to_window = flags & MREMAP_FIXED && in_window(new_addr);
-
-	if (!pg.running || (!touches_window(old, old_len) && !to_window))
-		return sys_call5(
-		    SYS_mremap, (long)old, (long)old_len, (long)new_len, flags, (long)new_addr);
-	/* Not in this release: out of or into management, and copies that leave a hole. */
-	if (!in_window(old) || flags & MREMAP_DONTUNMAP || old & PAGE_MASK || !old_len ||
-	    !new_len || flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) ||
-	    new_len > WINDOW_END - WINDOW_START)
-		return -EINVAL;
-	old_len = page_round_up(old_len);
-	new_len = page_round_up(new_len);
-	uint64_t mask = call_begin();
-	return call_end(mask, mremap_managed(old, old_len, new_len, flags, new_addr));
-}
-
-/* --- fork --- */
 
 static long apply_to_regions(bool seal)
 {
@@ -676,5 +457,5 @@ int mapping_register_all(void)
 
 void mapping_forget_clean(void)
 {
-	for_each_page(WINDOW_START, WINDOW_END, forget_clean, NULL);
+	mapping_each_page(WINDOW_START, WINDOW_END, mapping_page_dirty, NULL);
 }

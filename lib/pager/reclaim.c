@@ -10,7 +10,7 @@
  * ones are write-protected, bytes to keep are copied to the pool, and all of them are unmapped by
  * one call. A thread that touches a BUSY page waits. Then the places are free.
  *
- * (2), write_queued(): dirty HELD pages that the policy gave up are written from the pool, many in
+ * (2), writeback.c: dirty HELD pages that the policy gave up are written from the pool, many in
  * one transfer, while they can still be rescued: a touch maps them again, and the writer, which
  * believes nothing but the PTE, then only gives the buffer back.
  *
@@ -27,9 +27,6 @@
 #include "base/say.h"
 #include "base/sys.h"
 #include "base/thread.h"
-#include "swap/checksum.h"
-
-#define MAX_WRITE 128u /* pages written by one swap_write(): 512 KiB */
 
 static void clear_chosen(struct frame_nr nr)
 {
@@ -102,67 +99,17 @@ struct batch {
 	struct victim v[MAX_BATCH];
 };
 
-/* Queue a HELD, dirty page for the writer. L1 lock held. */
-static void queue_write(struct frame_nr nr)
-{
-	struct frame *f = frame_of(&pg.frames, nr);
-
-	atomic_fetch_or(&f->flags, FRAME_WRITING);
-	lock_acquire(&pg.frames.lock);
-	f->next = pg.write_head;
-	pg.write_head = nr.v;
-	lock_release(&pg.frames.lock);
-	atomic_fetch_add(&pg.nr_writes, 1);
-}
-
-/*
- * Refaults: evictions are counted in epochs of an eighth of the budget, and a page's epoch is kept
- * in its PTE. One that is read back within a budget's worth of evictions would have been there
- * still with twice the RAM: as Linux's refault distance (mm/workingset.c), only coarser.
- */
-#define EPOCHS_PER_BUDGET 8u
-
-static uint32_t epoch_now(void)
-{
-	return (uint32_t)(atomic_load(&pg.nr_evicted) /
-	                  MAX(pg.frames.nr_frames / EPOCHS_PER_BUDGET, 1u)) %
-	       PTE_EPOCHS;
-}
-
-bool reclaim_is_refault(uint64_t pte)
-{
-	return (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS <= EPOCHS_PER_BUDGET;
-}
-
-/* A page in no place any more leaves its frame too. L1 lock held. */
-static void frame_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
-{
-	struct frame *f = frame_of(&pg.frames, nr);
-
-	policy_removed(nr);
-	if (swap_ref_is_none(ref))
-		pte_set(pte, PAGE_NONE, 0, 0);
-	else
-		pte_set(pte, PAGE_SWAPPED, ref.v, (uint64_t)epoch_now() << PTE_EPOCH_SHIFT);
-	atomic_fetch_add_explicit(&pg.nr_evicted, 1, memory_order_relaxed);
-	if (f->buf != BUF_NONE)
-		buf_give(&pg.frames, f->buf);
-	f->buf = BUF_NONE;
-	frame_give(&pg.frames, nr);
-	atomic_store(&pg.nospace_streak, 0);
-}
-
 /* The policy gives up a page that is HELD already. L1 lock held. Return: a frame was freed. */
 static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
 {
 	struct frame *f = frame_of(&pg.frames, nr);
 
 	if (*pte & PTE_DIRTY) {
-		queue_write(nr);
+		writeback_queue(nr);
 		return false;
 	}
 	event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
-	frame_leave(pte, nr, f->ref);
+	writeback_leave(pte, nr, f->ref);
 	COUNT(&pg.telemetry, evict_clean, 1);
 	return true;
 }
@@ -348,14 +295,14 @@ static void settle(struct victim *v)
 	if (v->buf == BUF_NONE) {
 		ensure(!swap_ref_is_none(f->ref)); /* clean: its bytes are in swap */
 		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, v->vpn, f->ref.v);
-		frame_leave(pte, v->frame, f->ref);
+		writeback_leave(pte, v->frame, f->ref);
 		COUNT(&pg.telemetry, evict_clean, 1);
 	} else {
 		f->buf = v->buf;
 		pte_set(pte, PAGE_HELD, v->frame.v, v->is_dirty ? PTE_DIRTY : 0);
 		event_log(&pg.telemetry, EVENT_HOLD, v->vpn, f->ref.v);
 		if (v->evict)
-			queue_write(v->frame);
+			writeback_queue(v->frame);
 		else
 			policy_held(v->frame);
 	}
@@ -390,140 +337,6 @@ uint32_t reclaim_batch(void)
 	return b.nr + bufs_freed;
 }
 
-/* --- stage 2: writing --- */
-
-enum outcome {
-	OUTCOME_ZERO,      /* nothing but zeros: needs no slot */
-	OUTCOME_UNCHANGED, /* what its old slot has */
-	OUTCOME_WRITTEN,
-	OUTCOME_FAILED,
-};
-
-/* The writer is done with @nr. @ref: where it was written, for OUTCOME_WRITTEN. */
-static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref ref)
-{
-	struct frame *f = frame_of(&pg.frames, nr);
-	struct vpn vpn;
-	struct pt_leaf leaf = lock_page_of(f, &vpn);
-	uint64_t *pte = leaf_pte(leaf, vpn);
-	bool is_orphan = atomic_load(&f->flags) & FRAME_ORPHAN;
-	bool is_rescued = !is_orphan && pte_state(*pte) != PAGE_HELD;
-
-	atomic_fetch_and(&f->flags, (uint8_t)~FRAME_WRITING);
-	if (is_orphan) {
-		if (outcome == OUTCOME_WRITTEN)
-			ref_free(ref);
-		ref_free(f->ref);
-		buf_give(&pg.frames, f->buf);
-		f->buf = BUF_NONE;
-		frame_give(&pg.frames, nr);
-	} else if (is_rescued) {
-		if (outcome == OUTCOME_WRITTEN)
-			ref_free(ref);
-		buf_give(&pg.frames, f->buf);
-		f->buf = BUF_NONE;
-	} else if (outcome == OUTCOME_FAILED) {
-		policy_insert(nr); /* stays in its frame */
-	} else if (outcome == OUTCOME_ZERO) {
-		ref_free(f->ref);
-		event_log(&pg.telemetry, EVENT_EVICT_ZERO, vpn, UINT32_MAX);
-		frame_leave(pte, nr, SWAP_REF_NONE);
-		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
-		COUNT(&pg.telemetry, evict_zero, 1);
-	} else if (outcome == OUTCOME_UNCHANGED) {
-		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
-		frame_leave(pte, nr, f->ref);
-		COUNT(&pg.telemetry, evict_clean, 1);
-		COUNT(&pg.telemetry, same_content, 1);
-	} else {
-		ref_free(f->ref);
-		event_log(&pg.telemetry, EVENT_EVICT_DIRTY, vpn, ref.v);
-		frame_leave(pte, nr, ref);
-		COUNT(&pg.telemetry, evict_dirty, 1);
-	}
-	lock_release(leaf.lock);
-}
-
-static uint32_t take_queued(struct frame_nr *ret_frames, uint32_t max)
-{
-	uint32_t nr = 0;
-
-	lock_acquire(&pg.frames.lock);
-	while (nr < max && pg.write_head != UINT32_MAX) {
-		ret_frames[nr].v = pg.write_head;
-		pg.write_head = pg.frames.frame[pg.write_head].next;
-		nr++;
-	}
-	lock_release(&pg.frames.lock);
-	return nr;
-}
-
-static void sort_frames(struct frame_nr *frames, uint32_t nr)
-{
-	for (uint32_t gap = nr / 2; gap; gap /= 2)
-		for (uint32_t i = gap; i < nr; i++) {
-			struct frame_nr f = frames[i];
-			uint64_t vpn = atomic_load(&frame_of(&pg.frames, f)->vpn);
-			uint32_t j = i;
-
-			for (; j >= gap &&
-			       atomic_load(&frame_of(&pg.frames, frames[j - gap])->vpn) > vpn;
-			     j -= gap)
-				frames[j] = frames[j - gap];
-			frames[j] = f;
-		}
-}
-
-/* What must be written of @frames; the others are settled at once. Return: how many. */
-static uint32_t fill_write(struct frame_nr *frames, uint32_t nr, struct swap_page *ret_pages)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < nr; i++) {
-		struct frame *f = frame_of(&pg.frames, frames[i]);
-		/* FRAME_WRITING keeps the buffer and its bytes as they are. */
-		void *bytes = buf_addr(&pg.frames, f->buf);
-		struct swap_ref old = f->ref;
-
-		if (page_is_zero(bytes)) {
-			write_done(frames[i], OUTCOME_ZERO, SWAP_REF_NONE);
-			continue;
-		}
-		uint64_t sum = page_checksum(bytes);
-		if (!swap_ref_is_none(old) && swap_checksum(pg.swap, old) == sum) {
-			write_done(frames[i], OUTCOME_UNCHANGED, SWAP_REF_NONE);
-			continue;
-		}
-		frames[kept] = frames[i];
-		ret_pages[kept++] = (struct swap_page){.buf = bytes, .checksum = sum};
-	}
-	return kept;
-}
-
-/* Return: pages settled, 0 when none was queued. */
-static uint32_t write_queued(void)
-{
-	struct frame_nr frames[MAX_WRITE];
-	struct swap_page pages[MAX_WRITE];
-	uint32_t nr = take_queued(frames, MAX_WRITE);
-
-	if (!nr)
-		return 0;
-	sort_frames(frames, nr);
-	uint32_t kept = fill_write(frames, nr, pages);
-	swap_write(pg.swap, pages, kept);
-	for (uint32_t i = 0; i < kept; i++) {
-		if (pages[i].result == -ENOSPC)
-			atomic_fetch_add(&pg.nospace_streak, 1);
-		write_done(
-		    frames[i], pages[i].result ? OUTCOME_FAILED : OUTCOME_WRITTEN, pages[i].ref);
-	}
-	atomic_fetch_sub(&pg.nr_writes, nr);
-	event_signal(&pg.frames.freed);
-	pager_publish(true);
-	return nr;
-}
-
 /* --- waiting, and the thread --- */
 
 static _Noreturn void out_of_memory(void)
@@ -554,7 +367,7 @@ void reclaim_wait(uint32_t nr)
 	    atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0;
 
 	if (has_room || reclaim_batch() ||
-	    (atomic_load(&pg.thread_state) == THREAD_NONE && write_queued())) {
+	    (atomic_load(&pg.thread_state) == THREAD_NONE && writeback_run())) {
 		event_cancel(&pg.frames.freed);
 		return;
 	}
@@ -590,7 +403,7 @@ static bool refill_places(void)
 		bool freed = reclaim_batch() > 0;
 
 		any |= freed;
-		any |= write_queued() > 0;
+		any |= writeback_run() > 0;
 		if (!freed || atomic_load(&pg.park_wanted))
 			break;
 	}
@@ -605,7 +418,7 @@ void reclaim_stop(void)
 	while (atomic_load(&pg.nr_writes)) {
 		uint32_t ticket = event_begin(&pg.frames.freed);
 
-		if (write_queued() || !atomic_load(&pg.nr_writes))
+		if (writeback_run() || !atomic_load(&pg.nr_writes))
 			event_cancel(&pg.frames.freed);
 		else
 			event_wait(&pg.frames.freed, ticket);
@@ -638,7 +451,7 @@ static void pager_thread(void *arg)
 	for (;;) {
 		bool any = refill_places();
 
-		while (write_queued())
+		while (writeback_run())
 			any = true;
 		if (atomic_load(&pg.park_wanted)) {
 			park();

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Write-back: dirty HELD pages that the policy has given up are written from the pool, many in one
+ * transfer, and leave their frames.
+ *
+ *     HELD --queue--> HELD + WRITING --(1)--> SWAPPED, or NONE if all zero
+ *                          `-----------(2)--> MAPPED: rescued by a touch, its frame kept
+ *                          `-----------(3)--> gone: discarded by the program (ORPHAN)
+ *
+ * Both ends are made under the L1 lock, the write between them under none, so its end believes
+ * nothing but the PTE and the frame's flags: after (2) and (3) it only gives back the buffer and
+ * the new slot. FRAME_WRITING keeps the buffer, and the bytes in it, as they are.
+ */
+#include <errno.h>
+
+#include "base/ensure.h"
+#include "pager/internal.h"
+#include "swap/checksum.h"
+
+#define MAX_WRITE 128u /* pages written by one swap_write(): 512 KiB */
+
+void writeback_queue(struct frame_nr nr)
+{
+	struct frame *f = frame_of(&pg.frames, nr);
+
+	atomic_fetch_or(&f->flags, FRAME_WRITING);
+	lock_acquire(&pg.frames.lock);
+	f->next = pg.write_head;
+	pg.write_head = nr.v;
+	lock_release(&pg.frames.lock);
+	atomic_fetch_add(&pg.nr_writes, 1);
+}
+
+/*
+ * Refaults: evictions are counted in epochs of an eighth of the budget, and a page's epoch is kept
+ * in its PTE. One that is read back within a budget's worth of evictions would have been there
+ * still with twice the RAM: as Linux's refault distance (mm/workingset.c), only coarser.
+ */
+#define EPOCHS_PER_BUDGET 8u
+
+static uint32_t epoch_now(void)
+{
+	return (uint32_t)(atomic_load(&pg.nr_evicted) /
+	                  MAX(pg.frames.nr_frames / EPOCHS_PER_BUDGET, 1u)) %
+	       PTE_EPOCHS;
+}
+
+bool writeback_is_refault(uint64_t pte)
+{
+	return (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS <= EPOCHS_PER_BUDGET;
+}
+
+void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
+{
+	struct frame *f = frame_of(&pg.frames, nr);
+
+	policy_removed(nr);
+	if (swap_ref_is_none(ref))
+		pte_set(pte, PAGE_NONE, 0, 0);
+	else
+		pte_set(pte, PAGE_SWAPPED, ref.v, (uint64_t)epoch_now() << PTE_EPOCH_SHIFT);
+	atomic_fetch_add_explicit(&pg.nr_evicted, 1, memory_order_relaxed);
+	if (f->buf != BUF_NONE)
+		buf_give(&pg.frames, f->buf);
+	f->buf = BUF_NONE;
+	frame_give(&pg.frames, nr);
+	atomic_store(&pg.nospace_streak, 0);
+}
+
+enum outcome {
+	OUTCOME_ZERO,      /* nothing but zeros: needs no slot */
+	OUTCOME_UNCHANGED, /* what its old slot has */
+	OUTCOME_WRITTEN,
+	OUTCOME_FAILED,
+};
+
+/* The writer is done with @nr. @ref: where it was written, for OUTCOME_WRITTEN. */
+static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref ref)
+{
+	struct frame *f = frame_of(&pg.frames, nr);
+	struct vpn vpn;
+	struct pt_leaf leaf = lock_page_of(f, &vpn);
+	uint64_t *pte = leaf_pte(leaf, vpn);
+	bool is_orphan = atomic_load(&f->flags) & FRAME_ORPHAN;
+	bool is_rescued = !is_orphan && pte_state(*pte) != PAGE_HELD;
+
+	atomic_fetch_and(&f->flags, (uint8_t)~FRAME_WRITING);
+	if (is_orphan) {
+		if (outcome == OUTCOME_WRITTEN)
+			ref_free(ref);
+		ref_free(f->ref);
+		buf_give(&pg.frames, f->buf);
+		f->buf = BUF_NONE;
+		frame_give(&pg.frames, nr);
+	} else if (is_rescued) {
+		if (outcome == OUTCOME_WRITTEN)
+			ref_free(ref);
+		buf_give(&pg.frames, f->buf);
+		f->buf = BUF_NONE;
+	} else if (outcome == OUTCOME_FAILED) {
+		policy_insert(nr); /* stays in its frame */
+	} else if (outcome == OUTCOME_ZERO) {
+		ref_free(f->ref);
+		event_log(&pg.telemetry, EVENT_EVICT_ZERO, vpn, UINT32_MAX);
+		writeback_leave(pte, nr, SWAP_REF_NONE);
+		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
+		COUNT(&pg.telemetry, evict_zero, 1);
+	} else if (outcome == OUTCOME_UNCHANGED) {
+		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
+		writeback_leave(pte, nr, f->ref);
+		COUNT(&pg.telemetry, evict_clean, 1);
+		COUNT(&pg.telemetry, same_content, 1);
+	} else {
+		ref_free(f->ref);
+		event_log(&pg.telemetry, EVENT_EVICT_DIRTY, vpn, ref.v);
+		writeback_leave(pte, nr, ref);
+		COUNT(&pg.telemetry, evict_dirty, 1);
+	}
+	lock_release(leaf.lock);
+}
+
+static uint32_t take_queued(struct frame_nr *ret_frames, uint32_t max)
+{
+	uint32_t nr = 0;
+
+	lock_acquire(&pg.frames.lock);
+	while (nr < max && pg.write_head != UINT32_MAX) {
+		ret_frames[nr].v = pg.write_head;
+		pg.write_head = pg.frames.frame[pg.write_head].next;
+		nr++;
+	}
+	lock_release(&pg.frames.lock);
+	return nr;
+}
+
+static void sort_frames(struct frame_nr *frames, uint32_t nr)
+{
+	for (uint32_t gap = nr / 2; gap; gap /= 2)
+		for (uint32_t i = gap; i < nr; i++) {
+			struct frame_nr f = frames[i];
+			uint64_t vpn = atomic_load(&frame_of(&pg.frames, f)->vpn);
+			uint32_t j = i;
+
+			for (; j >= gap &&
+			       atomic_load(&frame_of(&pg.frames, frames[j - gap])->vpn) > vpn;
+			     j -= gap)
+				frames[j] = frames[j - gap];
+			frames[j] = f;
+		}
+}
+
+/* What must be written of @frames; the others are settled at once. Return: how many. */
+static uint32_t fill_write(struct frame_nr *frames, uint32_t nr, struct swap_page *ret_pages)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct frame *f = frame_of(&pg.frames, frames[i]);
+		/* FRAME_WRITING keeps the buffer and its bytes as they are. */
+		void *bytes = buf_addr(&pg.frames, f->buf);
+		struct swap_ref old = f->ref;
+
+		if (page_is_zero(bytes)) {
+			write_done(frames[i], OUTCOME_ZERO, SWAP_REF_NONE);
+			continue;
+		}
+		uint64_t sum = page_checksum(bytes);
+		if (!swap_ref_is_none(old) && swap_checksum(pg.swap, old) == sum) {
+			write_done(frames[i], OUTCOME_UNCHANGED, SWAP_REF_NONE);
+			continue;
+		}
+		frames[kept] = frames[i];
+		ret_pages[kept++] = (struct swap_page){.buf = bytes, .checksum = sum};
+	}
+	return kept;
+}
+
+uint32_t writeback_run(void)
+{
+	struct frame_nr frames[MAX_WRITE];
+	struct swap_page pages[MAX_WRITE];
+	uint32_t nr = take_queued(frames, MAX_WRITE);
+
+	if (!nr)
+		return 0;
+	sort_frames(frames, nr);
+	uint32_t kept = fill_write(frames, nr, pages);
+	swap_write(pg.swap, pages, kept);
+	for (uint32_t i = 0; i < kept; i++) {
+		if (pages[i].result == -ENOSPC)
+			atomic_fetch_add(&pg.nospace_streak, 1);
+		write_done(
+		    frames[i], pages[i].result ? OUTCOME_FAILED : OUTCOME_WRITTEN, pages[i].ref);
+	}
+	atomic_fetch_sub(&pg.nr_writes, nr);
+	event_signal(&pg.frames.freed);
+	pager_publish(true);
+	return nr;
+}
