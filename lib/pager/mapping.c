@@ -290,7 +290,7 @@ static void release_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	discard_page(leaf, vpn, arg);
 }
 
-/* Take a range out of management, its bytes in place: it becomes executable. */
+/* Take a range out of management, its bytes in place. */
 static int unmanage(uintptr_t start, uintptr_t end, int prot)
 {
 	uint32_t places = 0;
@@ -308,6 +308,28 @@ static int unmanage(uintptr_t start, uintptr_t end, int prot)
 	sys_call3(SYS_madvise, (long)start, (long)(end - start), MADV_DOFORK);
 	mapping_give_back(places);
 	return region_protect(&pg.regions, start, end, prot, true);
+}
+
+int pager_release(uintptr_t addr, size_t len)
+{
+	uintptr_t end = page_round_up(addr + len), start = addr & ~PAGE_MASK;
+	int err = 0;
+
+	if (!pg.running || !touches_window(addr, len))
+		return 0;
+	uint64_t mask = mapping_begin();
+	while (start < end && !err) {
+		uint32_t i = region_index(&pg.regions, start);
+
+		if (i == pg.regions.nr || pg.regions.r[i].start >= end)
+			break;
+		struct region r = pg.regions.r[i];
+		uintptr_t from = MAX(r.start, start), to = MIN(r.end, end);
+		if (!r.is_foreign)
+			err = unmanage(from, to, r.prot);
+		start = to;
+	}
+	return (int)mapping_end(mask, err);
 }
 
 long pager_mprotect(uintptr_t addr, size_t len, int prot)

@@ -43,6 +43,13 @@ long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uint
 long pager_mprotect(uintptr_t addr, size_t len, int prot);
 long pager_madvise(uintptr_t addr, size_t len, int advice);
 
+/*
+ * Take the managed part of a range out of management for good, its bytes in place: memory that the
+ * kernel itself must find present, a thread's stack or a signal stack. Return: 0 or -errno.
+ * Context: thread.
+ */
+int pager_release(uintptr_t addr, size_t len);
+
 enum access {
 	ACCESS_READ = 0,
 	ACCESS_WRITE = 1,

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "pager/pager.h"
 #include "preload/real.h"
 #include "preload/signals.h"
 
@@ -326,4 +327,24 @@ int sigsetmask(int bits);
 EXPORT int sigsetmask(int bits)
 {
 	return old_style_mask(SIG_SETMASK, bits);
+}
+
+/* The kernel builds signal frames on it: it must always be present. */
+EXPORT int sigaltstack(const stack_t *ss, stack_t *old)
+{
+	if (ss && !(ss->ss_flags & SS_DISABLE) && in_window((uintptr_t)ss->ss_sp)) {
+		int err = pager_release((uintptr_t)ss->ss_sp, ss->ss_size);
+
+		if (err)
+			return (int)with_errno(err);
+	}
+	/* Not through the guard: what it would set inside its handler is undone when that returns.
+	 */
+	stack_t in, out;
+	if (ss)
+		in = *ss;
+	long err = sys_call2(SYS_sigaltstack, ss ? (long)&in : 0, old ? (long)&out : 0);
+	if (!err && old)
+		*old = out;
+	return (int)with_errno(err);
 }

@@ -41,6 +41,17 @@ static void *run(void *arg)
 	return result;
 }
 
+/* A stack that the program brings: the kernel builds signal frames there, and glibc starts and ends
+ * the thread on it. */
+static void release_stack(const pthread_attr_t *attr)
+{
+	void *addr;
+	size_t size;
+
+	if (attr && !pthread_attr_getstack(attr, &addr, &size) && in_window((uintptr_t)addr))
+		pager_release((uintptr_t)addr, size);
+}
+
 EXPORT int pthread_create(
     pthread_t *thread, const pthread_attr_t *attr, void *(*routine)(void *), void *arg)
 {
@@ -52,6 +63,7 @@ EXPORT int pthread_create(
 	if (!start)
 		return EAGAIN;
 	*start = (struct start){.routine = routine, .arg = arg};
+	release_stack(attr);
 	blocked_window_watch();
 	int err = real_pthread_create(thread, attr, run, start);
 	blocked_window_forget();

@@ -287,6 +287,13 @@ struct fl_process *pager_counters(void)
 
 static uint64_t fork_mask;
 
+int pager_release(uintptr_t addr, size_t len)
+{
+	(void)addr;
+	(void)len;
+	return 0;
+}
+
 int pager_fork_prepare(void)
 {
 	fork_mask = enter();
