@@ -243,7 +243,6 @@ long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t o
 
 long pager_munmap(uintptr_t addr, size_t len)
 {
-
 	if (!pg.running || !touches_window(addr, len) || addr & PAGE_MASK || !len ||
 	    addr + page_round_up(len) < addr)
 		return mapping_raw_munmap(addr, len);
@@ -334,7 +333,6 @@ int pager_release(uintptr_t addr, size_t len)
 
 long pager_mprotect(uintptr_t addr, size_t len, int prot)
 {
-
 	if (!pg.running || !touches_window(addr, len) || addr & PAGE_MASK || !len ||
 	    addr + page_round_up(len) < addr)
 		return sys_call3(SYS_mprotect, (long)addr, (long)len, prot);
@@ -342,12 +340,16 @@ long pager_mprotect(uintptr_t addr, size_t len, int prot)
 	uintptr_t end = addr + len;
 	bool can_access = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 	uint64_t mask = mapping_begin();
-	if (!region_covers(&pg.regions, addr, end))
+	/* Up to a hole the kernel changes what there is, and then says ENOMEM. */
+	uintptr_t hole = region_hole(&pg.regions, addr, end);
+	bool has_hole = hole < end;
+	end = hole;
+	if (end == addr)
 		return mapping_end(mask, -ENOMEM);
 	/* Reclaim reads a page through its mapping unless told that it cannot: tell it before. */
 	if (!can_access)
 		mapping_each_page(addr, end, mark_access, &can_access);
-	long err = sys_call3(SYS_mprotect, (long)addr, (long)len, prot & ~PROT_EXEC);
+	long err = sys_call3(SYS_mprotect, (long)addr, (long)(end - addr), prot & ~PROT_EXEC);
 	if (!err && can_access)
 		mapping_each_page(addr, end, mark_access, &can_access);
 	if (!err && prot & PROT_EXEC)
@@ -355,8 +357,8 @@ long pager_mprotect(uintptr_t addr, size_t len, int prot)
 	else if (!err)
 		err = region_protect(&pg.regions, addr, end, prot, false);
 	if (!err && prot & PROT_EXEC)
-		err = sys_call3(SYS_mprotect, (long)addr, (long)len, prot);
-	return mapping_end(mask, err);
+		err = sys_call3(SYS_mprotect, (long)addr, (long)(end - addr), prot);
+	return mapping_end(mask, !err && has_hole ? -ENOMEM : err);
 }
 
 /* --- madvise --- */
@@ -364,16 +366,11 @@ long pager_mprotect(uintptr_t addr, size_t len, int prot)
 static long discard_advice(uintptr_t addr, size_t len)
 {
 	uint64_t mask = mapping_begin();
-	long err;
+	uint32_t places = mapping_discard(addr, addr + len);
+	/* Over a hole the kernel discards what there is, and then says ENOMEM. */
+	long err = sys_call3(SYS_madvise, (long)addr, (long)len, MADV_DONTNEED);
 
-	if (!region_covers(&pg.regions, addr, addr + len)) {
-		err = -ENOMEM;
-	} else {
-		uint32_t places = mapping_discard(addr, addr + len);
-
-		err = sys_call3(SYS_madvise, (long)addr, (long)len, MADV_DONTNEED);
-		mapping_give_back(places);
-	}
+	mapping_give_back(places);
 	return mapping_end(mask, err);
 }
 
@@ -414,12 +411,22 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
 		return sys_call3(SYS_madvise, (long)addr, (long)len, advice);
-	case MADV_WIPEONFORK: /* refused, as by a kernel without it: callers have a way around */
-	case MADV_REMOVE:
-	case MADV_HWPOISON:
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+	case MADV_DONTFORK: /* a child sees its parent's memory all the same */
+	case MADV_DOFORK:
+	case MADV_KEEPONFORK:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+		return 0; /* hints: not acted on yet */
+	default:          /* WIPEONFORK too, as by a kernel without it: callers have a way around */
 		return -EINVAL;
-	default: /* hints about access and huge pages: may be ignored */
-		return 0;
 	}
 }
 

@@ -47,14 +47,14 @@ bool region_overlaps(const struct region_map *m, uintptr_t start, uintptr_t end)
 	return i < m->nr && m->r[i].start < end;
 }
 
-bool region_covers(const struct region_map *m, uintptr_t start, uintptr_t end)
+uintptr_t region_hole(const struct region_map *m, uintptr_t start, uintptr_t end)
 {
 	for (uint32_t i = region_index(m, start); start < end; i++) {
 		if (i == m->nr || m->r[i].start > start)
-			return false;
+			return start;
 		start = m->r[i].end;
 	}
-	return true;
+	return end;
 }
 
 static void open_gap(struct region_map *m, uint32_t i)

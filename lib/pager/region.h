@@ -32,8 +32,8 @@ const struct region *region_find(const struct region_map *m, uintptr_t addr);
 /* Return: whether any region overlaps [start, end). */
 bool region_overlaps(const struct region_map *m, uintptr_t start, uintptr_t end);
 
-/* Return: whether regions cover [start, end) without a hole. */
-bool region_covers(const struct region_map *m, uintptr_t start, uintptr_t end);
+/* Return: the first address of [start, end) that is in no region, or @end. */
+uintptr_t region_hole(const struct region_map *m, uintptr_t start, uintptr_t end);
 
 /* Add a region over a free range; merged with equal neighbours. Return: 0 or -ENOMEM. */
 int region_add(struct region_map *m, struct region r);
