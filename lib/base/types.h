@@ -44,11 +44,6 @@ static inline uintptr_t vpn_addr(struct vpn vpn)
 	return vpn.v << PAGE_SHIFT;
 }
 
-static inline bool slot_is_none(struct slot slot)
-{
-	return slot.v == UINT32_MAX;
-}
-
 static inline bool in_window(uintptr_t addr)
 {
 	return addr >= WINDOW_START && addr < WINDOW_END;

@@ -141,13 +141,6 @@ int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr)
 	return err;
 }
 
-void transport_wake(struct transport *t, struct vpn vpn)
-{
-	struct uffdio_range range = {.start = vpn_addr(vpn), .len = PAGE_BYTES};
-
-	uffd_ioctl(t, UFFDIO_WAKE, &range);
-}
-
 int transport_register(struct transport *t, uintptr_t addr, size_t len)
 {
 	struct uffdio_register r = {

@@ -37,9 +37,6 @@ int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access
 /* Unmap @nr runs of pages, given as address ranges. Return: 0 or -errno. */
 int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr);
 
-/* Wake threads that wait for a page although nothing had to be mapped. */
-void transport_wake(struct transport *t, struct vpn vpn);
-
 /* Register or unregister a range of mappings with the userfaultfd. Return: 0 or -errno. */
 int transport_register(struct transport *t, uintptr_t addr, size_t len);
 int transport_unregister(struct transport *t, uintptr_t addr, size_t len);

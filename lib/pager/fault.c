@@ -222,6 +222,19 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 	return state == PAGE_HELD ? serve_held(f, pte) : serve_swapped(f, leaf, r);
 }
 
+/* Map lock held (shared): the region @r stays as it is. */
+static enum step look_at_page(struct fault *f, const struct region *r)
+{
+	struct pt_leaf leaf = ptab_walk_create(&pg.ptab, f->vpn);
+
+	if (!leaf.pte)
+		return STEP_ERROR;
+	lock_acquire(leaf.lock);
+	enum step step = serve_pte(f, leaf, r);
+	lock_release(leaf.lock);
+	return step;
+}
+
 static enum step look(struct fault *f)
 {
 	enum step step = STEP_INVALID;
@@ -230,17 +243,8 @@ static enum step look(struct fault *f)
 	const struct region *r = region_find(&pg.regions, vpn_addr(f->vpn));
 	if (r && r->is_foreign)
 		step = STEP_FOREIGN;
-	if (!r || r->is_foreign || !allows(r->prot, f->is_write))
-		goto out;
-	struct pt_leaf leaf = ptab_walk_create(&pg.ptab, f->vpn);
-	if (!leaf.pte) {
-		step = STEP_ERROR;
-		goto out;
-	}
-	lock_acquire(leaf.lock);
-	step = serve_pte(f, leaf, r);
-	lock_release(leaf.lock);
-out:
+	else if (r && allows(r->prot, f->is_write))
+		step = look_at_page(f, r);
 	rwlock_read_done(&pg.map_lock);
 	return step;
 }
