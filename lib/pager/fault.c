@@ -334,7 +334,9 @@ static enum step read_pages(struct fault *f)
 
 	stall_begin(&pg.telemetry, began);
 	engine_will_block();
-	swap_read(pg.swap, f->page, f->nr_read);
+	/* The only thread that waits for pages: waking it from an idle CPU would cost more than
+	 * the CPU time does. */
+	swap_read(pg.swap, f->page, f->nr_read, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
 	stall_end(&pg.telemetry, now_ns());
 	COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
 	finish_read(f, leaf);

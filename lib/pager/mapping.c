@@ -280,7 +280,7 @@ static void release_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 		struct swap_page page = {.buf = buf, .ref = {pte_payload(*pte)}};
 
 		lock_release(leaf.lock);
-		swap_read(pg.swap, &page, 1);
+		swap_read(pg.swap, &page, 1, SWAP_SLEEP);
 		lock_acquire(leaf.lock);
 		/* Unreadable: left absent and unmanaged it would read as zeros. */
 		ensure(page.result == 0);

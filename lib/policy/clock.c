@@ -18,19 +18,18 @@
  *
  * The front hand holds the page at the head of the queue; a touch takes it back to the queue's
  * tail, where the circle would have it: behind everything that the front hand will meet first.
- * The back hand evicts the oldest held page once the front hand has gone max_held steps past it.
+ * The back hand evicts the oldest held page when `held` has no more room: the distance between the
+ * hands is counted in pages that were not touched: the more of them are in use, the longer each is
+ * watched (doc/performance.md).
  *
- *  (a) Fair time. A held frame is evicted only when it is `ripe`: max_held steps of the front hand
- *      after its own, or when `held` has no more room, which with no touches is the same moment.
- *      The exceptions are (c) and an empty queue: nothing else is left then.
+ *  (a) Fair time. Before a held frame is evicted, the front hand has held max_held - 1 others
+ *      after it. The exceptions are (c) and an empty queue: nothing else is left then.
  *  (b) max_held = 0: there is never room, the back hand takes from the queue's head: FIFO.
  *  (c) Progress. While touches keep emptying `held`, choose() may answer with holds only. After
- *      2 * max_held of them since the last eviction the oldest frame is evicted, ripe or not: each
- *      page had been watched for its full time by then and all were in use, so any choice is as
- *      bad. A call that evicts nothing holds at least one frame, so of 2 * max_held + 1 successive
- *      calls that return anything at least one evicts; with nr frames asked for and room for
- *      them it is one in 2 * max_held / nr + 2. In the steady state, `held` full, each call with
- *      nr >= 2 is half evictions, half holds that refill.
+ *      4 * max_held of them since the last eviction the oldest frame is evicted all the same: all
+ *      were in use, so any choice is as bad. A call that evicts nothing holds at least one frame:
+ *      of 4 * max_held + 1 successive calls that return anything at least one evicts. In the
+ *      steady state, `held` full, each call with nr >= 2 is half evictions, half holds that refill.
  */
 #include "base/ensure.h"
 #include "policy/frame_list.h"
@@ -48,19 +47,16 @@ enum where {
 struct policy {
 	uint32_t nr_frames, max_held;
 	uint32_t nr_chosen_hold;
-	uint32_t nr_holds;       /* steps of the front hand, ever; wraps */
 	uint32_t nr_fruitless;   /* steps since an eviction was last chosen */
 	struct frame_list queue; /* mapped; next for the front hand first */
 	struct frame_list held;  /* next for the back hand first */
 	struct frame_link *links;
-	uint32_t *step; /* by frame: nr_holds when it was chosen to be held */
 	uint8_t *where; /* enum where, by frame */
 };
 
 static size_t clock_state_bytes(uint32_t nr_frames)
 {
-	return sizeof(struct policy) +
-	       (size_t)nr_frames * (sizeof(struct frame_link) + sizeof(uint32_t) + 1);
+	return sizeof(struct policy) + (size_t)nr_frames * (sizeof(struct frame_link) + 1);
 }
 
 static void clock_init(struct policy *p, uint32_t nr_frames, uint32_t max_held)
@@ -70,8 +66,7 @@ static void clock_init(struct policy *p, uint32_t nr_frames, uint32_t max_held)
 	frame_list_init(&p->queue);
 	frame_list_init(&p->held);
 	p->links = (struct frame_link *)(p + 1);
-	p->step = (uint32_t *)(p->links + nr_frames);
-	p->where = (uint8_t *)(p->step + nr_frames);
+	p->where = (uint8_t *)(p->links + nr_frames);
 }
 
 static void leave(struct policy *p, uint32_t f)
@@ -134,9 +129,8 @@ static bool has_room(const struct policy *p)
 static bool may_evict(const struct policy *p)
 {
 	if (!p->held.nr) /* (b), (c), and all of max_held on their way to be held */
-		return p->queue.nr && (!has_room(p) || p->nr_fruitless >= 2 * p->max_held);
-	return !has_room(p) || !p->queue.nr || p->nr_fruitless >= 2 * p->max_held ||
-	       p->nr_holds - p->step[p->held.head] >= p->max_held;
+		return p->queue.nr && (!has_room(p) || p->nr_fruitless >= 4 * p->max_held);
+	return !has_room(p) || !p->queue.nr || p->nr_fruitless >= 4 * p->max_held;
 }
 
 static struct choice evict(struct policy *p)
@@ -156,7 +150,6 @@ static struct choice hold(struct policy *p)
 	leave(p, f);
 	p->where[f] = CHOSEN_HOLD;
 	p->nr_chosen_hold++;
-	p->step[f] = p->nr_holds++;
 	p->nr_fruitless++;
 	return (struct choice){{f}, CHOICE_HOLD};
 }

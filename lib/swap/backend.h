@@ -20,7 +20,8 @@ struct swap_io {
 	bool is_write;
 	uint32_t nr_iov;
 	const struct iovec *iov;
-	int result; /* output: 0 or -errno; a short transfer is -EIO */
+	bool may_spin; /* read: the caller would rather burn the CPU than sleep */
+	int result;    /* output: 0 or -errno; a short transfer is -EIO */
 };
 
 struct swap_backend_ops {

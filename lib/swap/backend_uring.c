@@ -2,12 +2,12 @@
 /*
  * Swap backend on an unlinked temporary file: O_DIRECT and io_uring where there are any.
  *
- * One transfer alone is a plain preadv or pwritev: measured on a virtio disk, a page takes 58-71 us
- * so and 68-82 us through a ring. Several at once go through a ring, eight pages in 107 us. The
- * process keeps a small pool of rings for all its backends, made when first wanted; a thread that
- * finds none free does blocking I/O rather than wait for another's. A thread leaves a ring only
- * when all it submitted is complete, else task work would make a later epoll_wait of its return
- * EINTR.
+ * One transfer alone that nobody spins for is a plain preadv or pwritev: measured on a virtio disk,
+ * a page takes 58-71 us so and 68-82 us through a ring. Several at once go through a ring, eight
+ * pages in 107 us. The process keeps a small pool of rings for all its backends, made when first
+ * wanted; a thread that finds none free does blocking I/O rather than wait for another's. A thread
+ * leaves a ring only when all it submitted is complete, else task work would make a later
+ * epoll_wait of its return EINTR.
  *
  * Rings belong to one process. A forked child drops the inherited ones (fork_child), and whoever
  * shares the memory but is another process (vfork) does blocking I/O: the pool knows its pid.
@@ -36,13 +36,16 @@
 #define NR_RINGS     8u
 #define RING_ENTRIES 64u
 #define GROW_BYTES   (64ull << 20)
-#define NR_TRIES     1000u /* of a submission that the kernel has no memory for; guess */
+#define SPIN_NS      400000u /* several times what a disk worth spinning for takes */
+#define SPIN_RETRY   64u     /* guess */
+#define NR_TRIES     1000u   /* of a submission that the kernel has no memory for; guess */
 
 struct file_backend {
 	struct swap_backend base;
 	int fd;                        /* [const] */
 	_Atomic uint64_t size_bytes;   /* of the file, allocated; only grows */
 	_Atomic bool is_not_allocated; /* no fallocate here: writes extend the file */
+	_Atomic uint32_t nr_slow; /* [atomic, relaxed] reads to sleep for before spinning again */
 };
 
 enum ring_state {
@@ -250,15 +253,53 @@ static int ring_enter(struct ring *r, uint32_t nr_wait)
 }
 
 /*
+ * Submit what is queued and look for completions while they may come soon. Return: completions.
+ *
+ * A sleeping thread leaves its CPU idle, and waking it again takes 18-23 us of the 68-92 us that a
+ * read of one page takes (measured on a virtual machine: doc/performance.md). A disk that does not
+ * answer within SPIN_NS is waited for asleep, and a slow one is not spun for again until one read
+ * in SPIN_RETRY says that it has become quick.
+ */
+static uint32_t ring_spin(struct ring *r, struct file_backend *f, uint32_t nr)
+{
+	if (UNLIKELY(sys_inject) && sys_inject(SYS_io_uring_enter) < 0)
+		return 0;
+	if (io_uring_submit(&r->uring) < 0)
+		return 0;
+	uint64_t until = now_ns() + SPIN_NS;
+	uint32_t nr_done = 0;
+
+	while ((nr_done += ring_reap(r, f)) < nr && now_ns() < until)
+		for (uint32_t i = 0; i < 16; i++)
+			__builtin_ia32_pause();
+	atomic_store_explicit(&f->nr_slow, nr_done < nr ? SPIN_RETRY : 0, memory_order_relaxed);
+	return nr_done;
+}
+
+/* Whether to spin for a read; the count of those not spun for is a pace, nothing more. */
+static bool will_spin(struct file_backend *f, const struct swap_io *io)
+{
+	if (!io->may_spin || io->is_write)
+		return false;
+	uint32_t nr_slow = atomic_load_explicit(&f->nr_slow, memory_order_relaxed);
+	if (nr_slow)
+		atomic_store_explicit(&f->nr_slow, nr_slow - 1, memory_order_relaxed);
+	return !nr_slow;
+}
+
+/*
  * Do @ios (at most RING_ENTRIES) and wait for all. Whatever the kernel answers, nothing may be in
  * flight on return: it would be written into memory that has become something else.
  */
-static void ring_transfer(struct ring *r, struct file_backend *f, struct swap_io *ios, uint32_t nr)
+static void ring_transfer(
+    struct ring *r, struct file_backend *f, struct swap_io *ios, uint32_t nr, bool spin)
 {
 	uint32_t nr_done = 0, nr_tries = 0;
 
 	for (uint32_t i = 0; i < nr; i++)
 		ring_queue(r, f, &ios[i]);
+	if (spin)
+		nr_done = ring_spin(r, f, nr);
 	while (nr_done < nr) {
 		int err = ring_enter(r, nr - nr_done);
 
@@ -295,7 +336,8 @@ static void ring_transfer(struct ring *r, struct file_backend *f, struct swap_io
 static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t nr)
 {
 	struct file_backend *f = file_of(b);
-	struct ring *r = nr > 1 ? ring_get_try() : NULL;
+	bool spin = nr && will_spin(f, &ios[0]);
+	struct ring *r = nr > 1 || spin ? ring_get_try() : NULL;
 	int err = 0;
 
 	for (uint32_t i = 0; i < nr;) {
@@ -304,8 +346,8 @@ static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 		for (; r && r->state == RING_READY && n < RING_ENTRIES && i + n < nr; n++)
 			if (ios[i + n].nr_iov > IOV_MAX)
 				break;
-		if (n > 1) {
-			ring_transfer(r, f, &ios[i], n);
+		if (n > 1 || (n && spin)) {
+			ring_transfer(r, f, &ios[i], n, spin);
 		} else {
 			transfer_blocking(f, &ios[i], 0);
 			n = 1;

@@ -422,7 +422,7 @@ static void settle_read(struct swap *s, const struct source *from, struct swap_i
 }
 
 /* Read @nr pages, all of one generation. */
-static void read_chunk(struct swap *s, struct swap_page *pages, uint32_t nr)
+static void read_chunk(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait)
 {
 	struct source from = source_get(s, ref_generation(pages[0].ref));
 	uint32_t nr_slots = from.g ? from.g->nr_slots : s->map.nr_slots;
@@ -436,6 +436,7 @@ static void read_chunk(struct swap *s, struct swap_page *pages, uint32_t nr)
 		ensure(!from.g || slot_share_has(from.g->live, slot));
 		if (!i || ref_slot(pages[i - 1].ref).v + 1 != slot.v)
 			round_begin_io(&r, slot, i, false);
+		r.ios[r.nr_ios - 1].may_spin = wait == SWAP_SPIN;
 		round_add(&r, pages[i].buf);
 	}
 	from.backend->ops->transfer(from.backend, r.ios, r.nr_ios);
@@ -444,14 +445,14 @@ static void read_chunk(struct swap *s, struct swap_page *pages, uint32_t nr)
 	source_put(&from);
 }
 
-void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr)
+void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait)
 {
 	for (uint32_t i = 0; i < nr;) {
 		uint32_t n = 1, generation = ref_generation(pages[i].ref);
 
 		while (i + n < nr && n < CHUNK && ref_generation(pages[i + n].ref) == generation)
 			n++;
-		read_chunk(s, &pages[i], n);
+		read_chunk(s, &pages[i], n, wait);
 		i += n;
 	}
 }

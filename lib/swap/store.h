@@ -59,11 +59,16 @@ void swap_close(struct swap *s);
  */
 void swap_write(struct swap *s, struct swap_page *pages, uint32_t nr);
 
+enum swap_wait {
+	SWAP_SLEEP,
+	SWAP_SPIN, /* nobody else of this process wants the CPU: look for the end of a short read */
+};
+
 /*
  * Read @nr pages and verify each against its checksum; neighbouring refs go in one transfer, all
- * transfers at once. Context: fault, no lock held; sleeps.
+ * transfers at once. Context: fault, no lock held; sleeps, or spins for a while first.
  */
-void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr);
+void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait);
 
 /* The checksum that @ref's page was written with. Context: fault. */
 uint64_t swap_checksum(struct swap *s, struct swap_ref ref);

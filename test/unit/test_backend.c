@@ -59,6 +59,7 @@ static void job_make(
 		    .is_write = is_write,
 		    .nr_iov = pages,
 		    .iov = &j->iov[nr_iov],
+		    .may_spin = !is_write && slot % 2,
 		    .result = -12345};
 		for (uint32_t k = 0; k < pages; k++, slot++, nr_iov++) {
 			char *buf = j->mem + (size_t)nr_iov * 2 * PAGE_BYTES; /* never neighbours */

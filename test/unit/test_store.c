@@ -70,7 +70,7 @@ static int read_stamped(struct swap_ref ref, uint64_t stamp)
 		buf = pages_new(1);
 	memset(buf, 0xee, PAGE_BYTES);
 	struct swap_page page = {.buf = buf, .ref = ref, .result = -12345};
-	swap_read(swap, &page, 1);
+	swap_read(swap, &page, 1, SWAP_SLEEP);
 	if (!page.result && !page_has_stamp(buf, stamp))
 		return -EUCLEAN;
 	return page.result;
@@ -118,7 +118,7 @@ Test(store, neighbours_in_one_transfer, .init = open_store, .fini = close_store)
 	cr_expect_eq(swap_checksum(swap, pages[5].ref), pages[5].checksum);
 	for (uint32_t i = 0; i < 64; i++)
 		memset(pages[i].buf, 0, PAGE_BYTES);
-	swap_read(swap, pages, 64);
+	swap_read(swap, pages, 64, SWAP_SLEEP);
 	for (uint32_t i = 0; i < 64; i++)
 		cr_expect(!pages[i].result && page_has_stamp(pages[i].buf, 1000 + i));
 	swap_stats(swap, &s);
@@ -170,7 +170,7 @@ static void model_read(struct model *m, struct rng *rng)
 		stamp[nr] = m[i].stamp;
 		pages[nr++] = (struct swap_page){.buf = buf, .ref = m[i].ref, .result = -12345};
 	}
-	swap_read(swap, pages, nr);
+	swap_read(swap, pages, nr, SWAP_SLEEP);
 	for (uint32_t i = 0; i < nr; i++) {
 		cr_assert_eq(pages[i].result, 0);
 		cr_assert(page_has_stamp(pages[i].buf, stamp[i]));
@@ -386,7 +386,7 @@ Test(store, bad_sector_costs_one_page, .init = open_faulty, .fini = close_store)
 	/* The run fails; read again page by page, the third of them fails again. */
 	nr_transfers_to_fail = 0;
 	backend_faulty_arm(faulty, 0, -EIO);
-	swap_read(swap, pages, 50);
+	swap_read(swap, pages, 50, SWAP_SLEEP);
 	cr_expect(backend_faulty_fired(faulty));
 	for (uint32_t i = 0; i < 50; i++)
 		cr_expect(!pages[i].result && page_has_stamp(pages[i].buf, 1 + i));
@@ -405,7 +405,7 @@ Test(store, flipped_bit_is_an_error_never_data, .init = open_faulty, .fini = clo
 	write_stamped(pages, 1, 20);
 	for (uint32_t n = 0; n < 20; n++) {
 		backend_faulty_arm(faulty, n, 0);
-		swap_read(swap, pages, 20);
+		swap_read(swap, pages, 20, SWAP_SLEEP);
 		cr_expect(backend_faulty_fired(faulty));
 		for (uint32_t i = 0; i < 20; i++)
 			cr_expect_eq(pages[i].result, i == n ? -EBADMSG : 0);
@@ -940,7 +940,7 @@ Test(store, owns_its_descriptors_and_no_others, .init = open_store, .fini = clos
 		was_open[fd] = fcntl(fd, F_GETFD) >= 0;
 	open_store();
 	write_stamped(pages, 1, 100);
-	swap_read(swap, pages, 1);
+	swap_read(swap, pages, 1, SWAP_SLEEP);
 	for (uint32_t i = 1; i < 100; i += 2)
 		swap_free(swap, pages[i].ref); /* scattered: the ring has work */
 	write_stamped(pages, 1, 100);
