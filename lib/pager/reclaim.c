@@ -28,6 +28,8 @@
 #include "base/sys.h"
 #include "base/thread.h"
 
+#define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes: four batches; guess */
+
 static void clear_chosen(struct frame_nr nr)
 {
 	atomic_fetch_and(&frame_of(&pg.frames, nr)->flags, (uint8_t)~FRAME_CHOSEN);
@@ -366,6 +368,7 @@ void reclaim_wait(uint32_t nr)
 	bool has_room =
 	    atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0;
 
+	/* Beside the pager thread's: while one waits for the disk, the other computes checksums. */
 	if (has_room || reclaim_batch() ||
 	    (atomic_load(&pg.thread_state) == THREAD_NONE && writeback_run())) {
 		event_cancel(&pg.frames.freed);
@@ -526,9 +529,9 @@ int reclaim_init(void)
 	pg.policy = meta_map(page_round_up(pg.policy_ops->state_bytes(nr)));
 	if (!pg.policy)
 		return -ENOMEM;
-	/* Held pages may fill the pool but for the reads' reserve and one batch under way. */
-	uint32_t batch = MAX(MIN(MAX_BATCH, pg.frames.nr_places / 8), 2u);
-	uint32_t slack = reserve + MIN(batch, pg.frames.nr_bufs / 4);
+	/* Held pages may fill the pool but for the reads' reserve and the writes under way: with too
+	 * few buffers there, unmapping waits for the disk. */
+	uint32_t slack = reserve + MIN(MAX_IN_WRITE, pg.frames.nr_bufs / 4);
 	pg.policy_ops->init(pg.policy, nr, pg.frames.nr_bufs - slack);
 	return 0;
 }
