@@ -2,12 +2,14 @@
 /* Libraries and environment of the program; see inject.h. */
 #include "inject.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/malloc_lib.h"
 #include "cli.h"
 
 #define LIBRARY "libfaultline-preload.so"
@@ -19,21 +21,6 @@
 #ifndef FL_RELATIVE_LIBDIR
 #define FL_RELATIVE_LIBDIR "lib/x86_64-linux-gnu/faultline"
 #endif
-
-static const struct {
-	const char *name, *soname, *package;
-} mallocs[] = {
-    {"jemalloc", "libjemalloc.so.2", "libjemalloc2"},
-    {"mimalloc", "libmimalloc.so.2.0", "libmimalloc2.0"},
-};
-
-static const char *const library_dirs[] = {
-    "/usr/lib/x86_64-linux-gnu",
-    "/lib/x86_64-linux-gnu",
-    "/usr/lib64",
-    "/usr/local/lib",
-    "/usr/lib",
-};
 
 static bool try_file(char *ret_path, const char *format, ...)
 {
@@ -64,21 +51,13 @@ static bool find_library(char *ret_path)
 
 static int find_malloc(const struct options *o, struct inject *in)
 {
-	const char *asked = strcmp(o->malloc_lib, "auto") ? o->malloc_lib : DEFAULT_MALLOC;
+	const struct malloc_lib *known = NULL;
+	int err = malloc_lib_find(o->malloc_lib, in->malloc_lib, &known);
 
-	in->malloc_lib[0] = '\0';
-	if (!strcmp(asked, "none"))
-		return STATUS_GO_ON;
-	for (size_t i = 0; i < ARRAY_LEN(mallocs); i++) {
-		if (strcmp(asked, mallocs[i].name) != 0)
-			continue;
-		for (size_t d = 0; d < ARRAY_LEN(library_dirs); d++)
-			if (try_file(in->malloc_lib, "%s/%s", library_dirs[d], mallocs[i].soname))
-				return STATUS_GO_ON;
+	if (err == -ENOENT)
 		return complain(STATUS_FAILED, "%s: %s is not installed; run: sudo apt install %s",
-		    option_label(o, OPT_MALLOC), mallocs[i].soname, mallocs[i].package);
-	}
-	if (!strchr(asked, '/') || !try_file(in->malloc_lib, "%s", asked))
+		    option_label(o, OPT_MALLOC), known->soname, known->package);
+	if (err)
 		return complain(STATUS_FAILED,
 		    "%s: no such library; give jemalloc, mimalloc, none or a path",
 		    option_label(o, OPT_MALLOC));
@@ -208,7 +187,7 @@ __attribute__((format(printf, 3, 4))) static void env_set(
 static bool is_replaced(const char *entry, bool with_preload)
 {
 	static const char *const others[] = {
-	    "FAULTLINE_TELEMETRY", "FAULTLINE_PRELOAD", "FAULTLINE_OFF"};
+	    "FAULTLINE_TELEMETRY", "FAULTLINE_PRELOAD", "FAULTLINE_OFF", "FAULTLINE_PROGRAM"};
 	size_t len = strcspn(entry, "=");
 
 	for (int id = 0; id < NR_OPTIONS; id++) {

@@ -17,9 +17,6 @@ struct inject {
 	char *preload;                 /* the whole LD_PRELOAD, on the heap */
 };
 
-/* Where the malloc is by default; the one place that says so. */
-#define DEFAULT_MALLOC "jemalloc"
-
 /* Return: STATUS_GO_ON, or STATUS_FAILED after a message. */
 int inject_find(const struct options *options, struct inject *ret_inject);
 void inject_fini(struct inject *inject);
