@@ -103,7 +103,9 @@ int command_report(int argc, char **argv)
 	s.engine = first->engine;
 	s.policy = first->policy;
 	s.ram_bytes = first->counts.frames_budget * PAGE_BYTES;
-	s.wall_ns = first->wall_ns;
+	for (uint32_t i = 0; i < s.nr; i++) /* all that this process was, one exec after another */
+		if (s.processes[i].pid == first->pid)
+			s.wall_ns += s.processes[i].wall_ns;
 	s.has_ended = a.code >= 0 || a.sig > 0;
 	s.exit_code = MAX(a.code, 0);
 	s.exit_signal = MAX(a.sig, 0);

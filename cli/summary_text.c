@@ -87,7 +87,7 @@ static void put_head(struct page *page, const struct summary *s, bool is_verbose
 	else if (s->has_ended)
 		snprintf(how, sizeof(how), "exit status %d", s->exit_code);
 	else
-		strcpy(how, "done");
+		strcpy(how, "end not seen");
 	put(page, "faultline: %.40s: %s, %.2f s", s->program, how, (double)s->wall_ns / 1e9);
 	put(page, "  RAM           %s (%s frames), engine %s%s, policy %s",
 	    size_text(s->ram_bytes, ram), count_text(s->ram_bytes / PAGE_BYTES, frames), s->engine,

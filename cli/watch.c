@@ -166,8 +166,9 @@ static void see_first(struct watch *w, uint32_t index)
 	end_predecessor(w, index);
 	snprintf(dir, sizeof(dir), "/proc/%u", p->pid);
 	p->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uint64_t sampled_ns = atomic_load(&watch_record(w, index)->sampled_ns);
 	if (p->dir_fd < 0 && errno == ENOENT)
-		set_over(p, p->end_ns);
+		set_over(p, sampled_ns ? sampled_ns : p->end_ns);
 }
 
 /* RssAnon of the process, in bytes. Return: 0, or -errno: -ENOENT or -ESRCH when it is gone. */

@@ -61,7 +61,7 @@ struct fl_process {
 	_Atomic uint32_t state; /* 0 unclaimed, 1 being filled in, 2 live, 3 ended by exit() */
 	_Atomic uint32_t pid;
 	_Atomic uint32_t ppid;
-	char program[64]; /* comm or basename of the executable; cut off */
+	char program[64]; /* argv[0] without directory; cut off */
 	char engine[16], policy[16];
 	char
 	    swap[256]; /* the swap directory, and how it is used: "/var/tmp (O_DIRECT, io_uring)" */
@@ -94,6 +94,9 @@ struct fl_process {
 
 	_Atomic uint32_t next_event;
 	struct fl_event events[FL_NR_EVENTS];
+
+	_Atomic uint64_t sampled_ns; /* 0, or when the process last sampled itself: it was alive */
+	_Atomic uint32_t is_out_of_memory; /* the pager ended it: RAM budget and swap were full */
 };
 
 _Static_assert(

@@ -136,7 +136,9 @@ static int build_child(void)
 	err = mapping_register_all();
 	if (!err)
 		err = mapping_unseal();
-	return err ? err : pg.engine->start(fd, sink);
+	if (!err)
+		err = pg.engine->start(fd, sink);
+	return err ? err : sample_start();
 }
 
 static _Noreturn void die_in_child(const char *why, int err)

@@ -7,6 +7,7 @@
  *     reclaim.c    takes frames away            remap.c     mremap
  *     writeback.c  ... and writes what is dirty fork.c      two pagers out of one
  *     pager.c      start, counters             check.c     does it all add up
+ *     sample.c     memory outside
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -145,6 +146,13 @@ uint32_t writeback_run(void);
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref);
 /* Whether the page of this SWAPPED entry comes back soon after its eviction. */
 bool writeback_is_refault(uint64_t pte);
+
+/* --- sample.c --- */
+
+/* In a new process, and in a forked child: sample memory outside from now on, if the configuration
+ * says so. Return: 0 or -errno. */
+int sample_start(void);
+bool sample_owns_fd(int fd);
 
 /* --- readahead.c --- */
 

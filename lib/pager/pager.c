@@ -140,7 +140,7 @@ void pager_at_exit(void)
 	if (!pg.running || !atomic_load(pg.fork_mark))
 		return;
 	pager_publish(true);
-	telemetry_sample_outside(&pg.telemetry, atomic_load(&pg.telemetry.p->resident_bytes));
+	telemetry_sample_outside(&pg.telemetry, -1);
 	atomic_store(&pg.telemetry.p->end_ns, now_ns());
 	atomic_store(&pg.telemetry.p->state, 3);
 }
@@ -241,7 +241,8 @@ int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
 		return err;
 	describe(config, how);
 	pg.running = true;
-	return 0;
+	err = sample_start();
+	return err ? fail(err, why, why_bytes, "pager threads", "raise `ulimit -u`") : 0;
 }
 
 bool pager_is_running(void)
@@ -254,5 +255,5 @@ bool pager_owns_fd(int fd)
 	if (!pg.running || fd < 0)
 		return false;
 	return fd == pg.transport.uffd || fd == pg.transport.self_mem || fd == pg.telemetry.fd ||
-	       swap_owns_fd(pg.swap, fd);
+	       swap_owns_fd(pg.swap, fd) || sample_owns_fd(fd);
 }

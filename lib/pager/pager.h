@@ -17,8 +17,9 @@ struct pager_config {
 	char swap_dir[256];
 	char engine[16]; /* "auto", "sigbus", "uffd" */
 	char policy[16];
-	char telemetry[64]; /* path of the CLI's telemetry file, "" = private counters */
-	char reclaim[16];   /* "auto", "thread", "inline": who unmaps; tuning only */
+	char telemetry[64];   /* path of the CLI's telemetry file, "" = private counters */
+	bool samples_outside; /* nobody else does */
+	char reclaim[16];     /* "auto", "thread", "inline": who unmaps; tuning only */
 };
 
 #define PAGER_MIN_FRAMES 64u

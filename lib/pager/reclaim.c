@@ -357,6 +357,7 @@ static _Noreturn void out_of_memory(void)
 	say_str(&s, pg.config.swap_dir);
 	say_str(&s, " are full; raise --swap-size or --ram, or give --swap a larger disk");
 	say_flush(&s);
+	atomic_store(&pg.telemetry.p->is_out_of_memory, 1);
 	pager_publish(true);
 	for (;;)
 		sys_call2(SYS_kill, sys_call0(SYS_getpid), 9);

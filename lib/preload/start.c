@@ -8,11 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/say.h"
@@ -21,6 +23,7 @@
 #include "pager/pager.h"
 #include "policy/policy.h"
 #include "preload/guard.h"
+#include "preload/reexec.h"
 #include "preload/report.h"
 #include "preload/signals.h"
 #include "preload/wrap_exec.h"
@@ -37,6 +40,13 @@ static const char *option(const char *name, const char *fallback)
 	return value && *value ? value : fallback;
 }
 
+/* Without a report: nothing was run. */
+static _Noreturn void end_early(void)
+{
+	for (;;)
+		sys_call1(SYS_exit_group, 125);
+}
+
 static _Noreturn void refuse(const char *name, const char *value, const char *why)
 {
 	struct say s = {0};
@@ -47,7 +57,7 @@ static _Noreturn void refuse(const char *name, const char *value, const char *wh
 	say_str(&s, ": ");
 	say_str(&s, why);
 	say_flush(&s);
-	_exit(125);
+	end_early();
 }
 
 static uint64_t size_option(const char *name, uint64_t fallback)
@@ -113,25 +123,34 @@ static void fork_prepare(void)
 	say_dec(&s, (uint64_t)-err);
 	say_str(&s, "); the program is stopped rather than let a child read wrong data");
 	say_flush(&s);
-	_exit(125);
+	end_early();
 }
 
 /* What programs exec'd from here must find in their environment to be paged too. */
-static void remember_environment(struct pager_config *config)
+static void remember_environment(const char *telemetry_path, const char *program_name)
 {
-	static char telemetry[96];
+	static char telemetry[96], program[NAME_MAX + 32];
 	static char *env[256];
 	uint32_t nr = 0;
 
-	for (char **e = environ; e && *e && nr < ARRAY_LEN(env) - 2; e++)
-		if (!strncmp(*e, "FAULTLINE_", 10) || !strncmp(*e, "LD_PRELOAD=", 11))
+	for (char **e = environ; e && *e && nr < ARRAY_LEN(env) - 3; e++)
+		if ((!strncmp(*e, "FAULTLINE_", 10) || !strncmp(*e, "LD_PRELOAD=", 11)) &&
+		    strncmp(*e, "FAULTLINE_TELEMETRY=", 20) != 0 &&
+		    strncmp(*e, "FAULTLINE_PROGRAM=", 18) != 0)
 			env[nr++] = *e;
-	if (!*config->telemetry) {
-		report_prepare(config->telemetry, sizeof(config->telemetry));
-		snprintf(telemetry, sizeof(telemetry), "FAULTLINE_TELEMETRY=%s", config->telemetry);
-		env[nr++] = telemetry;
+	snprintf(telemetry, sizeof(telemetry), "FAULTLINE_TELEMETRY=%s", telemetry_path);
+	env[nr++] = telemetry;
+	if (program_name) {
+		snprintf(program, sizeof(program), "FAULTLINE_PROGRAM=%s", program_name);
+		env[nr++] = program;
 	}
 	wrap_exec_remember(env);
+}
+
+static void on_exit_of_program(int status, void *arg)
+{
+	(void)arg;
+	report_at_exit(status);
 }
 
 void preload_start(void)
@@ -144,11 +163,17 @@ void preload_start(void)
 		return;
 	if (!strcmp(option("FAULTLINE_OFF", "0"), "1"))
 		goto out;
+	reexec_with_malloc();
 	read_config(&config);
+	/* Registered before main's caller registers the loader's own: ours comes after all exit
+	 * handlers and destructors, and is told the status. */
+	on_exit(on_exit_of_program, NULL);
 	/* Registered before any other library's: prepare handlers run last to first, so that ours
 	 * seals the memory when the allocator's has touched it for the last time. */
 	pthread_atfork(fork_prepare, pager_fork_parent, pager_fork_child);
-	remember_environment(&config);
+	const char *program = report_prepare(config.telemetry, sizeof(config.telemetry));
+	config.samples_outside = program;
+	remember_environment(config.telemetry, program);
 	if (sys_gate_map())
 		refuse("FAULTLINE_RAM", "", "the address range of the gate page is taken");
 	if (pager_start(&config, why, sizeof(why))) {
@@ -156,7 +181,7 @@ void preload_start(void)
 
 		say_str(&s, why);
 		say_flush(&s);
-		_exit(125);
+		end_early();
 	}
 	signals_install();
 	int err = guard_install();
@@ -171,10 +196,4 @@ out:
 __attribute__((constructor(101))) static void on_load(void)
 {
 	preload_start();
-}
-
-__attribute__((destructor)) static void on_exit_of_program(void)
-{
-	pager_at_exit();
-	report_at_exit();
 }

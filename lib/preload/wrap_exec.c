@@ -20,13 +20,32 @@
 #define DEFAULT_PATH  "/bin:/usr/bin" /* as libc's, where PATH is not set */
 #define MAX_CANDIDATE 4096u
 
+/* A descriptor that outlives an exec of the process that keeps it; -1: none. [const] once set */
+static int kept_fd = -1;
+static pid_t keeper;
+
+void wrap_exec_keep_fd(int fd)
+{
+	kept_fd = fd;
+	keeper = (pid_t)sys_call0(SYS_getpid);
+}
+
+/* Not in a child, not even of a vfork: what that starts has no use for it. */
+static void keep_open(bool is_kept)
+{
+	if (kept_fd >= 0 && sys_call0(SYS_getpid) == keeper)
+		sys_call3(SYS_fcntl, kept_fd, F_SETFD, is_kept ? 0 : FD_CLOEXEC);
+}
+
 static long exec_now(int dir_fd, const struct exec_image *image, int flags, bool is_at)
 {
 	signals_before_exec();
+	keep_open(true);
 	long err =
 	    is_at ? sys_call5(SYS_execveat, dir_fd, (long)image->path, (long)image->argv,
 	                (long)image->envp, flags)
 	          : sys_call3(SYS_execve, (long)image->path, (long)image->argv, (long)image->envp);
+	keep_open(false);
 	signals_after_exec();
 	return err;
 }

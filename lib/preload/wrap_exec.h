@@ -14,6 +14,10 @@
  */
 void wrap_exec_remember(char **env);
 
+/* Let @fd outlive an exec of this process, but not of its children. Context: thread, once, early.
+ */
+void wrap_exec_keep_fd(int fd);
+
 /* A trapped execve or execveat. Return: -errno, if at all. Context: as guard_call(). */
 long exec_guarded(const struct guard_trap *t);
 

@@ -53,17 +53,37 @@ static void close_shared(struct telemetry *t)
 	t->fd = -1;
 }
 
-/* The program's name as `ps -o comm` would show it. */
+/* argv[0] as the kernel has it: the name that the program was called by. Return: its length. */
+static long read_argv0(char *text, size_t bytes)
+{
+	long fd =
+	    sys_call4(SYS_openat, AT_FDCWD, (long)"/proc/self/cmdline", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fd;
+	long n = sys_call3(SYS_read, fd, (long)text, (long)bytes - 1);
+	sys_call1(SYS_close, fd);
+	text[MAX(n, 0)] = 0;
+	return (long)strlen(text);
+}
+
+/* Not the executable's name, which for a symbolic link would be another: dash for sh. */
+static void name_program(struct fl_process *p)
+{
+	char text[4096];
+
+	if (read_argv0(text, sizeof(text)) <= 0) {
+		long n = sys_call4(
+		    SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)text, sizeof(text) - 1);
+		text[MAX(n, 0)] = 0;
+	}
+	const char *base = strrchr(text, '/');
+	base = base && base[1] ? base + 1 : text;
+	memcpy(p->program, base, MIN(strlen(base), sizeof(p->program) - 1));
+}
+
 static void fill_in(struct fl_process *p)
 {
-	char link[256];
-	long n = sys_call4(
-	    SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)link, sizeof(link) - 1);
-
-	link[n > 0 ? n : 0] = 0;
-	const char *base = strrchr(link, '/');
-	base = base ? base + 1 : link;
-	memcpy(p->program, base, MIN(strlen(base), sizeof(p->program) - 1));
 	atomic_store(&p->pid, (uint32_t)sys_call0(SYS_getpid));
 	atomic_store(&p->ppid, (uint32_t)sys_call0(SYS_getppid));
 	atomic_store(&p->start_ns, now_ns());
@@ -79,6 +99,7 @@ int telemetry_open(struct telemetry *t, const char *path)
 		if (!t->p)
 			return -ENOMEM;
 	}
+	name_program(t->p);
 	fill_in(t->p);
 	return 0;
 }
@@ -100,6 +121,9 @@ int telemetry_after_fork(struct telemetry *t, const char *path)
 	memcpy(t->p->engine, parent->engine, sizeof(parent->engine));
 	memcpy(t->p->policy, parent->policy, sizeof(parent->policy));
 	memcpy(t->p->swap, parent->swap, sizeof(parent->swap));
+	memcpy(t->p->program, parent->program, sizeof(parent->program));
+	atomic_store(&t->p->frames_budget, atomic_load(&parent->frames_budget));
+	atomic_store(&t->p->state, 2);
 	sys_call2(SYS_munmap, (long)parent, FL_PROCESS_BYTES);
 	return 0;
 }
@@ -192,28 +216,49 @@ void stall_end(struct telemetry *t, uint64_t now)
 	stall_change(t, now, false);
 }
 
-void telemetry_sample_outside(struct telemetry *t, uint64_t managed_bytes)
+static uint64_t next_number(const char **text)
 {
-	static const char key[] = "RssAnon:";
-	char text[4096];
-	long fd =
-	    sys_call4(SYS_openat, AT_FDCWD, (long)"/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+	uint64_t n = 0;
+
+	while (**text == ' ')
+		++*text;
+	for (; **text >= '0' && **text <= '9'; ++*text)
+		n = n * 10 + (uint64_t)(**text - '0');
+	return n;
+}
+
+/* Return: 0, or -errno with *@ret_bytes untouched. */
+static int read_rss_anon(int statm_fd, uint64_t *ret_bytes)
+{
+	char text[256];
+	const char *at = text;
+	long n = sys_call4(SYS_pread64, statm_fd, (long)text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return n ? (int)n : -ENODATA;
+	text[n] = 0;
+	next_number(&at); /* size */
+	uint64_t resident = next_number(&at), shared = next_number(&at);
+	/* What is not of a file or shared memory is anonymous: the kernel counts no fourth kind. */
+	*ret_bytes = (resident > shared ? resident - shared : 0) << PAGE_SHIFT;
+	return 0;
+}
+
+void telemetry_sample_outside(struct telemetry *t, int statm_fd)
+{
+	uint64_t anon, before = atomic_load(&t->p->resident_bytes);
+	int fd = statm_fd;
 
 	if (fd < 0)
+		fd = (int)sys_call4(
+		    SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC, 0);
+	int err = fd < 0 ? fd : read_rss_anon(fd, &anon);
+	if (statm_fd < 0 && fd >= 0)
+		sys_call1(SYS_close, fd);
+	if (err)
 		return;
-	long n = sys_call3(SYS_read, fd, (long)text, sizeof(text) - 1);
-	sys_call1(SYS_close, fd);
-	text[n > 0 ? n : 0] = 0;
-	const char *line = strstr(text, key);
-	if (!line)
-		return;
-	uint64_t kib = 0;
-	for (line += sizeof(key) - 1; *line == ' ' || *line == '\t'; line++)
-		;
-	for (; *line >= '0' && *line <= '9'; line++)
-		kib = kib * 10 + (uint64_t)(*line - '0');
-	uint64_t bytes = kib << 10;
-	uint64_t outside = bytes > managed_bytes ? bytes - managed_bytes : 0;
-	if (outside > atomic_load(&t->p->outside_bytes_peak))
-		atomic_store(&t->p->outside_bytes_peak, outside);
+	/* The two counts are not of the same instant: take the one that leaves less outside. */
+	uint64_t managed = MAX(before, atomic_load(&t->p->resident_bytes));
+	if (anon > managed && anon - managed > atomic_load(&t->p->outside_bytes_peak))
+		atomic_store(&t->p->outside_bytes_peak, anon - managed);
 }

@@ -57,7 +57,10 @@ void stall_end(struct telemetry *t, uint64_t now);
 /* Threads that waited for a page in the last 100 ms, at the last change. Context: any. */
 uint32_t stall_nr_active(void);
 
-/* RssAnon of this process less @managed_bytes resident: note the peak. Context: fault. */
-void telemetry_sample_outside(struct telemetry *t, uint64_t managed_bytes);
+/*
+ * Anonymous memory of this process (RssAnon) less what is resident of the managed: note the peak.
+ * @statm_fd: /proc/self/statm, open, or -1. Context: any.
+ */
+void telemetry_sample_outside(struct telemetry *t, int statm_fd);
 
 #endif
