@@ -143,6 +143,7 @@ static void take_process(
 	    .pid = seen->pid,
 	    .ppid = atomic_load(&((struct fl_process *)r)->ppid),
 	    .is_live = !seen->is_over,
+	    .is_out_of_memory = atomic_load(&((struct fl_process *)r)->is_out_of_memory),
 	    .wall_ns = watch_wall_ns(w, index, now),
 	};
 	copy_text(p->program, sizeof(p->program), r->program, sizeof(r->program));
@@ -156,6 +157,22 @@ static void take_process(
 	p->counts.stall_full_ns = MIN(p->counts.stall_full_ns, p->counts.stall_some_ns);
 }
 
+static void take_unmanaged(struct summary *s, struct fl_telemetry *h)
+{
+	s->nr_unmanaged_execs = atomic_load(&h->nr_unmanaged_execs);
+	s->nr_unmanaged = 0;
+	for (uint32_t i = 0; i < FL_NR_UNMANAGED; i++) {
+		struct fl_unmanaged *from = &h->unmanaged[i];
+		struct unmanaged_program *to = &s->unmanaged[s->nr_unmanaged];
+
+		if (atomic_load(&from->state) != 2 || !atomic_load(&from->nr_execs))
+			continue;
+		to->nr_execs = atomic_load(&from->nr_execs);
+		copy_text(to->program, sizeof(to->program), from->program, sizeof(from->program));
+		s->nr_unmanaged++;
+	}
+}
+
 int summary_take(struct summary *s, const struct watch *w, bool only_live, uint64_t now)
 {
 	struct hist_copy sums[2] = {0};
@@ -164,7 +181,7 @@ int summary_take(struct summary *s, const struct watch *w, bool only_live, uint6
 	s->nr = 0;
 	s->total = (struct process_summary){0};
 	s->nr_uncounted = claimed > FL_NR_PROCESSES ? claimed - FL_NR_PROCESSES : 0;
-	s->nr_unmanaged_execs = atomic_load(&watch_header(w)->nr_unmanaged_execs);
+	take_unmanaged(s, watch_header(w));
 	s->processes = calloc(w->nr + 1, sizeof(*s->processes));
 	if (!s->processes)
 		return -ENOMEM;

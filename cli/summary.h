@@ -34,9 +34,15 @@ struct process_summary {
 	uint32_t pid, ppid;
 	char program[65], engine[17], policy[17];
 	bool is_live;
+	bool is_out_of_memory; /* that was its end */
 	uint64_t wall_ns;
 	struct counts counts;
 	struct latency minor, major;
+};
+
+struct unmanaged_program {
+	char program[57];
+	uint32_t nr_execs;
 };
 
 struct summary {
@@ -50,6 +56,8 @@ struct summary {
 	struct process_summary *processes; /* in order of start */
 	uint32_t nr;
 	uint64_t nr_uncounted, nr_unmanaged_execs;
+	struct unmanaged_program unmanaged[FL_NR_UNMANAGED]; /* those known by name */
+	uint32_t nr_unmanaged;
 	struct process_summary total;
 };
 

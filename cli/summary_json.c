@@ -97,6 +97,7 @@ static json_t *process(const struct process_summary *p)
 	    number(p->ppid), "program", text(p->program), "wall_s", real((double)p->wall_ns / 1e9),
 	    "engine", text(p->engine), "policy", text(p->policy));
 
+	json_object_set_new(o, "out_of_memory", json_boolean(p->is_out_of_memory));
 	put_sections(o, p);
 	return o;
 }
@@ -114,6 +115,7 @@ static void put_exit(json_t *o, const struct summary *s)
 static json_t *whole(const struct summary *s, uint64_t interval)
 {
 	json_t *o = json_object(), *list = json_array(), *total = json_object();
+	json_t *unmanaged = json_array();
 
 	if (interval)
 		json_object_set_new(o, "interval", number(interval));
@@ -133,6 +135,11 @@ static json_t *whole(const struct summary *s, uint64_t interval)
 	json_object_set_new(o, "total", total);
 	json_object_set_new(o, "uncounted_processes", number(s->nr_uncounted));
 	json_object_set_new(o, "unmanaged_execs", number(s->nr_unmanaged_execs));
+	for (uint32_t i = 0; i < s->nr_unmanaged; i++)
+		json_array_append_new(
+		    unmanaged, json_pack("{s:o, s:o}", "program", text(s->unmanaged[i].program),
+		                   "execs", number(s->unmanaged[i].nr_execs)));
+	json_object_set_new(o, "unmanaged_programs", unmanaged);
 	return o;
 }
 

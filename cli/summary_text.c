@@ -11,6 +11,8 @@
 #define COLUMNS 80
 #define LINES   24
 
+#define NAME_COLUMNS 19 /* of the table of processes */
+
 struct page {
 	FILE *f;
 	unsigned nr_lines;
@@ -158,52 +160,145 @@ static void put_memory(struct page *page, const struct process_summary *p)
 	    percent_of(c->stall_some_ns, p->wall_ns), percent_of(c->stall_full_ns, p->wall_ns));
 }
 
-static uint64_t faults_of(const struct process_summary *p)
+/* A process, with all the programs that it was, one exec after another. */
+struct row {
+	uint32_t pid;
+	uint64_t minor, major, frames_peak, stall_ns, wall_ns;
+	const char *last;     /* program; [summary] */
+	uint32_t nr_programs; /* changes of name, and the first */
+	char chain[NAME_COLUMNS + 1];
+};
+
+static void row_add_name(struct row *row, const char *name)
 {
-	return p->counts.minor_zero + p->counts.minor_refill + p->counts.major;
+	size_t len = strlen(row->chain);
+
+	if (row->last && !strcmp(row->last, name))
+		return;
+	row->last = name;
+	/* One that does not fit: the first and the last tell most. */
+	if (row->nr_programs++ && len + 1 + strlen(name) > NAME_COLUMNS) {
+		int last = (int)MIN(strlen(name), (size_t)NAME_COLUMNS - 8);
+		int first = (int)MIN(strcspn(row->chain, ">"), (size_t)(NAME_COLUMNS - 4 - last));
+		char start[NAME_COLUMNS + 1];
+
+		memcpy(start, row->chain, sizeof(start));
+		snprintf(row->chain, sizeof(row->chain), "%.*s>..>%.*s", first, start, last, name);
+		return;
+	}
+	snprintf(row->chain + len, sizeof(row->chain) - len, "%s%s", len ? ">" : "", name);
+}
+
+static void row_add(struct row *row, const struct process_summary *p)
+{
+	row->pid = p->pid;
+	row->minor += p->counts.minor_zero + p->counts.minor_refill;
+	row->major += p->counts.major;
+	row->frames_peak = MAX(row->frames_peak, p->counts.frames_peak);
+	row->stall_ns += p->counts.stall_some_ns;
+	row->wall_ns += p->wall_ns;
+	row_add_name(row, p->program);
+}
+
+static int by_pid_and_start(const void *a, const void *b)
+{
+	const struct process_summary *const *p = a, *const *q = b;
+
+	if ((*p)->pid != (*q)->pid)
+		return (*p)->pid < (*q)->pid ? -1 : 1;
+	return *p < *q ? -1 : *p > *q; /* the array is in order of start */
 }
 
 static int by_faults(const void *a, const void *b)
 {
-	const struct process_summary *const *p = a, *const *q = b;
-	uint64_t x = faults_of(*p), y = faults_of(*q);
+	const struct row *p = a, *q = b;
+	uint64_t x = p->minor + p->major, y = q->minor + q->major;
 
 	if (x != y)
 		return x < y ? 1 : -1;
-	return (*p)->pid < (*q)->pid ? -1 : (*p)->pid > (*q)->pid;
+	return p->pid < q->pid ? -1 : p->pid > q->pid;
 }
 
-static void put_process(struct page *page, const struct process_summary *p)
+/* Those with most faults first. Return: how many; 0 for lack of memory. *ret_rows on the heap. */
+static uint32_t make_rows(const struct summary *s, struct row **ret_rows)
+{
+	const struct process_summary **list = calloc(s->nr + 1, sizeof(const void *));
+	struct row *rows = calloc(s->nr + 1, sizeof(*rows));
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; list && i < s->nr; i++)
+		list[i] = &s->processes[i];
+	if (list && rows) {
+		qsort(list, s->nr, sizeof(const void *), by_pid_and_start);
+		for (uint32_t i = 0; i < s->nr; i++) {
+			nr += !i || list[i]->pid != list[i - 1]->pid;
+			row_add(&rows[nr - 1], list[i]);
+		}
+		qsort(rows, nr, sizeof(*rows), by_faults);
+	}
+	free(list);
+	*ret_rows = rows;
+	return nr;
+}
+
+static void put_row(struct page *page, const struct row *row)
 {
 	char minor[28], major[28], frames[28];
 
-	put(page, "  %8u %-18.18s %13s %12s %12s %7.1f", p->pid, p->program,
-	    count_text(faults_of(p) - p->counts.major, minor), count_text(p->counts.major, major),
-	    count_text(p->counts.frames_peak, frames),
-	    percent_of(p->counts.stall_some_ns, p->wall_ns));
+	put(page, "  %8u %-*.*s %12s %12s %12s %7.1f", row->pid, NAME_COLUMNS, NAME_COLUMNS,
+	    row->chain, count_text(row->minor, minor), count_text(row->major, major),
+	    count_text(row->frames_peak, frames), percent_of(row->stall_ns, row->wall_ns));
 }
 
-/* Those with most faults, as many as @room lines hold. */
-static void put_processes(struct page *page, const struct summary *s, unsigned room)
+/* As many as @room lines hold. */
+static void put_rows(struct page *page, const struct row *rows, uint32_t nr, unsigned room)
 {
-	const struct process_summary **list = calloc(s->nr, sizeof(*list));
-	unsigned shown = s->nr + 1 <= room ? s->nr : room - 2;
+	uint32_t shown = nr + 1 <= room ? nr : room - 2;
 	char more[28];
 
-	if (!list || room < 3) {
-		free(list);
+	if (room < 3)
 		return;
-	}
-	for (uint32_t i = 0; i < s->nr; i++)
-		list[i] = &s->processes[i];
-	qsort(list, s->nr, sizeof(*list), by_faults);
-	put(page, "  %8s %-18s %13s %12s %12s %7s", "pid", "program", "minor faults",
+	put(page, "  %8s %-*s %12s %12s %12s %7s", "pid", NAME_COLUMNS, "program", "minor faults",
 	    "major faults", "frames peak", "stall %");
-	for (unsigned i = 0; i < shown; i++)
-		put_process(page, list[i]);
-	if (shown < s->nr)
-		put(page, "           ... and %s more", count_text(s->nr - shown, more));
-	free(list);
+	for (uint32_t i = 0; i < shown; i++)
+		put_row(page, &rows[i]);
+	if (shown < nr)
+		put(page, "           ... and %s more", count_text(nr - shown, more));
+}
+
+static void put_nr_processes(
+    struct page *page, const struct summary *s, const struct row *rows, uint32_t nr)
+{
+	char n[28], programs[28];
+
+	if (nr == 1)
+		put(page, "  process       %u: %s, one exec after another; counts are sums",
+		    rows->pid, rows->chain);
+	else if (nr < s->nr)
+		put(page, "  processes     %s, %s programs; counts are sums, peaks of any one",
+		    count_text(nr, n), count_text(s->nr, programs));
+	else
+		put(page, "  processes     %s; counts are sums, peaks the largest of any one",
+		    count_text(s->nr, n));
+}
+
+/* "busybox (2), ldconfig" */
+static void put_unmanaged(struct page *page, const struct summary *s)
+{
+	char list[400] = "", n[28];
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < s->nr_unmanaged && len < sizeof(list); i++) {
+		const struct unmanaged_program *u = &s->unmanaged[i];
+
+		len += (size_t)snprintf(
+		    list + len, sizeof(list) - len, "%s%s", len ? ", " : "", u->program);
+		if (u->nr_execs > 1 && len < sizeof(list))
+			len +=
+			    (size_t)snprintf(list + len, sizeof(list) - len, " (%u)", u->nr_execs);
+	}
+	put(page, "  unmanaged     %s static or setuid, run unpaged: %s",
+	    count_text(s->nr_unmanaged_execs, n), list);
 }
 
 static void put_remarks(struct page *page, const struct summary *s)
@@ -218,9 +313,7 @@ static void put_remarks(struct page *page, const struct summary *s)
 		    nr_live > 1 ? "es are" : " is");
 
 	if (s->nr_unmanaged_execs)
-		put(page,
-		    "  unmanaged     %s static or setuid programs were started, and not paged",
-		    count_text(s->nr_unmanaged_execs, n));
+		put_unmanaged(page, s);
 	if (s->nr_uncounted)
 		put(page, "  uncounted     %s processes more than can be counted",
 		    count_text(s->nr_uncounted, n));
@@ -229,21 +322,23 @@ static void put_remarks(struct page *page, const struct summary *s)
 int summary_write_text(const struct summary *s, FILE *f, bool is_verbose)
 {
 	struct page page = {.f = f};
-	char sentence[600], n[28];
+	struct row *rows;
+	uint32_t nr = make_rows(s, &rows);
+	char sentence[600];
 
 	verdict(s, sentence, sizeof(sentence));
 	put_head(&page, s, is_verbose);
-	if (s->nr > 1)
-		put(&page, "  processes     %s; counts are sums, peaks the largest of any one",
-		    count_text(s->nr, n));
+	if (s->nr > 1 && nr)
+		put_nr_processes(&page, s, rows, nr);
 	if (s->nr) {
 		put_faults(&page, &s->total, is_verbose);
 		put_io(&page, &s->total.counts, is_verbose);
 		put_memory(&page, &s->total);
 	}
 	put_remarks(&page, s);
-	if (s->nr > 1)
-		put_processes(&page, s, LINES - 1 - page.nr_lines - put_wrapped(NULL, sentence));
+	if (nr > 1)
+		put_rows(&page, rows, nr, LINES - 1 - page.nr_lines - put_wrapped(NULL, sentence));
 	put_wrapped(&page, sentence);
+	free(rows);
 	return fflush(f) || ferror(f) ? -EIO : 0;
 }

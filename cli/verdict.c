@@ -36,6 +36,15 @@ static const struct process_summary *worst(const struct summary *s)
 	return found;
 }
 
+/* The first that the pager ended for lack of RAM and swap. Return: NULL if none. */
+static const struct process_summary *out_of_memory(const struct summary *s)
+{
+	for (uint32_t i = 0; i < s->nr; i++)
+		if (s->processes[i].is_out_of_memory)
+			return &s->processes[i];
+	return NULL;
+}
+
 /* "--ram 320M", for what the process touched plus a little: in MiB, rounded up. */
 static unsigned long long ram_for(const struct counts *c)
 {
@@ -62,18 +71,39 @@ static void say_stalled(const struct process_summary *p, const char *name, char 
 		    name, stall, refaults, majors, rate, touched, ram, ram_for(c));
 	else if (stall >= STALL_THRASHING)
 		snprintf(buf, bytes,
-		    "Not thrashing, but slowed by paging: %s waited for pages for %.0f %% of its "
-		    "time, "
-		    "yet only %.0f %% of its %s major faults brought back pages evicted shortly "
-		    "before: "
-		    "it went through %s with %s of RAM.",
+		    "Slowed by paging, but not thrashing: %s waited for pages for %.0f %% of its "
+		    "time, yet only %.0f %% of its %s major faults brought back pages evicted "
+		    "shortly before: it went through %s with %s of RAM.",
 		    name, stall, refaults, majors, touched, ram);
+	else if (refaults >= REFAULT_SHARE)
+		snprintf(buf, bytes,
+		    "Short of RAM, but not thrashing: %s waited for pages for %.0f %% of its time, "
+		    "less than half; %.0f %% of its %s major faults brought back pages evicted "
+		    "shortly before, and more RAM would spare it those. It touched %s with %s of "
+		    "RAM: try --ram %lluM.",
+		    name, stall, refaults, majors, touched, ram, ram_for(c));
 	else
 		snprintf(buf, bytes,
-		    "Not thrashing, but short of RAM: %s waited for pages for %.0f %% of its time; "
-		    "%.0f %% "
-		    "of its %s major faults brought back pages evicted shortly before.",
-		    name, stall, refaults, majors);
+		    "Slowed by paging, but not thrashing: %s waited for pages for %.0f %% of its "
+		    "time, and only %.0f %% of its %s major faults brought back pages evicted "
+		    "shortly before: it went through %s with %s of RAM.",
+		    name, stall, refaults, majors, touched, ram);
+}
+
+/* The pager ended it. Whether it was thrashing as well no longer matters to anybody. */
+static void say_out_of_memory(
+    const struct process_summary *p, const char *name, char *buf, size_t bytes)
+{
+	const struct counts *c = &p->counts;
+	char touched[24], ram[24];
+
+	size_text(c->managed_peak, touched);
+	size_text(c->frames_budget * PAGE_BYTES, ram);
+	snprintf(buf, bytes,
+	    "Out of memory: %s touched %s, and its %s of RAM and all of its swap were full, so it "
+	    "was killed; until then it waited for pages for %.0f %% of its time. Raise --swap-size "
+	    "or --ram, or give --swap a larger disk.",
+	    name, touched, ram, percent_of(c->stall_some_ns, p->wall_ns));
 }
 
 static void say_fine(const struct summary *s, char *buf, size_t bytes)
@@ -104,14 +134,19 @@ char *verdict(const struct summary *s, char *buf, size_t bytes)
 		return buf;
 	}
 	const struct process_summary *p = worst(s);
+	const struct process_summary *dead = out_of_memory(s);
 	char name[100];
 
+	if (dead)
+		p = dead;
 	if (s->nr > 1)
 		snprintf(name, sizeof(name), "%s (pid %u)", p->program, p->pid);
 	else
 		snprintf(name, sizeof(name), "%s", p->program);
 	bool is_stalled = percent_of(p->counts.stall_some_ns, p->wall_ns) >= STALL_SHORT;
-	if (is_stalled && p->counts.major >= MIN_MAJORS)
+	if (dead)
+		say_out_of_memory(p, name, buf, bytes);
+	else if (is_stalled && p->counts.major >= MIN_MAJORS)
 		say_stalled(p, name, buf, bytes);
 	else
 		say_fine(s, buf, bytes);

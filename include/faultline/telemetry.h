@@ -102,12 +102,24 @@ struct fl_process {
 _Static_assert(
     sizeof(struct fl_process) <= FL_PROCESS_BYTES, "a process record has outgrown its place");
 
+/* A program started by paged ones and not paged itself. */
+#define FL_NR_UNMANAGED 16u
+
+struct fl_unmanaged {
+	_Atomic uint32_t state; /* 0 free, 1 being filled in, 2 valid */
+	_Atomic uint32_t nr_execs;
+	char program[56]; /* without directory; cut off */
+};
+
 struct fl_telemetry {
 	uint64_t magic;
 	uint32_t nr_processes, process_bytes;
 	_Atomic uint32_t nr_claimed;         /* may exceed nr_processes: the rest went uncounted */
 	_Atomic uint64_t nr_unmanaged_execs; /* static or setuid programs started by paged ones */
+	struct fl_unmanaged unmanaged[FL_NR_UNMANAGED]; /* the first so many by name */
 };
+
+_Static_assert(sizeof(struct fl_telemetry) <= FL_HEADER_BYTES, "the header has outgrown its page");
 
 static inline uint64_t fl_process_offset(uint32_t index)
 {

@@ -134,6 +134,12 @@ struct fl_process *pager_counters(void)
 	return pg.telemetry.p;
 }
 
+void pager_unmanaged_exec(const char *path, bool has_failed)
+{
+	if (pg.running)
+		telemetry_unmanaged_exec(&pg.telemetry, path, has_failed);
+}
+
 void pager_at_exit(void)
 {
 	/* A forked child that never touched managed memory has no record of its own. */

@@ -86,6 +86,10 @@ bool pager_owns_fd(int fd);
 /* This process's counters. Never NULL once running. */
 struct fl_process *pager_counters(void);
 
+/* The unpaged program @path is about to be started; @has_failed: it was not. For the report.
+ * Context: any, also the child of a vfork. */
+void pager_unmanaged_exec(const char *path, bool has_failed);
+
 /* The process ends by exit(): final samples. Context: thread. */
 void pager_at_exit(void);
 

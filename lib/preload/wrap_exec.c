@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "pager/pager.h"
+#include "preload/exec_check.h"
 #include "preload/exec_image.h"
 #include "preload/real.h"
 #include "preload/signals.h"
@@ -39,6 +41,10 @@ static void keep_open(bool is_kept)
 
 static long exec_now(int dir_fd, const struct exec_image *image, int flags, bool is_at)
 {
+	bool is_unmanaged = exec_is_unmanaged(is_at ? dir_fd : AT_FDCWD, image->path, flags);
+
+	if (is_unmanaged)
+		pager_unmanaged_exec(image->path, false);
 	signals_before_exec();
 	keep_open(true);
 	long err =
@@ -47,6 +53,8 @@ static long exec_now(int dir_fd, const struct exec_image *image, int flags, bool
 	          : sys_call3(SYS_execve, (long)image->path, (long)image->argv, (long)image->envp);
 	keep_open(false);
 	signals_after_exec();
+	if (is_unmanaged)
+		pager_unmanaged_exec(image->path, true);
 	return err;
 }
 

@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "pager/pager.h"
+#include "preload/exec_check.h"
 #include "preload/exec_image.h"
 #include "preload/guard.h"
 #include "preload/real.h"
@@ -106,9 +108,12 @@ static int spawn_image(struct bounce *b, pid_t *pid, const struct exec_image *im
 		err = copy_actions(b, actions, &actions_copy);
 		actions = &actions_copy;
 	}
+	bool is_unmanaged = !err && exec_is_unmanaged(AT_FDCWD, image->path, 0);
 	if (!err)
 		err =
 		    NEED(posix_spawn)(&child, image->path, actions, attr, image->argv, image->envp);
+	if (!err && is_unmanaged)
+		pager_unmanaged_exec(image->path, false);
 	/* libc would store it with all signals blocked. */
 	if (!err && pid)
 		*pid = child;

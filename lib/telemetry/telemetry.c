@@ -128,6 +128,37 @@ int telemetry_after_fork(struct telemetry *t, const char *path)
 	return 0;
 }
 
+/* The entry of @name, claimed if there is none yet. Return: NULL when all have other names. */
+static struct fl_unmanaged *find_unmanaged(struct fl_telemetry *h, const char *name)
+{
+	for (uint32_t i = 0; i < FL_NR_UNMANAGED; i++) {
+		struct fl_unmanaged *u = &h->unmanaged[i];
+		uint32_t none = 0;
+
+		if (atomic_compare_exchange_strong(&u->state, &none, 1)) {
+			memcpy(u->program, name, strnlen(name, sizeof(u->program) - 1));
+			atomic_store(&u->state, 2);
+		}
+		/* One being filled in by somebody else is passed over: a name may come twice. */
+		if (atomic_load(&u->state) == 2 &&
+		    !strncmp(u->program, name, sizeof(u->program) - 1))
+			return u;
+	}
+	return NULL;
+}
+
+void telemetry_unmanaged_exec(struct telemetry *t, const char *path, bool has_failed)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!t->header)
+		return;
+	struct fl_unmanaged *u = find_unmanaged(t->header, slash && slash[1] ? slash + 1 : path);
+	atomic_fetch_add(&t->header->nr_unmanaged_execs, has_failed ? -1ull : 1ull);
+	if (u)
+		atomic_fetch_add(&u->nr_execs, has_failed ? -1u : 1u);
+}
+
 void hist_add(struct fl_hist *h, uint64_t ns)
 {
 	atomic_fetch_add_explicit(&h->count[fl_hist_bucket(ns)], 1, memory_order_relaxed);

@@ -40,6 +40,12 @@ int telemetry_open(struct telemetry *t, const char *path);
 /* In a forked child: claim a record of its own. Context: fault. */
 int telemetry_after_fork(struct telemetry *t, const char *path);
 
+/*
+ * The program @path is started unpaged: count it and note its name; @has_failed: it was not, after
+ * all. Context: any, also the child of a vfork.
+ */
+void telemetry_unmanaged_exec(struct telemetry *t, const char *path, bool has_failed);
+
 #define COUNT(t, field, n) \
 	atomic_fetch_add_explicit(&(t)->p->field, (uint64_t)(n), memory_order_relaxed)
 

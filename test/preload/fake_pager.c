@@ -280,6 +280,10 @@ bool pager_owns_fd(int fd)
 	return fd == uffd && running;
 }
 
+void pager_unmanaged_exec(const char *path, bool has_failed)
+{
+}
+
 struct fl_process *pager_counters(void)
 {
 	return &counters;
