@@ -137,6 +137,8 @@ static int read_options(int argc, char **argv, struct options *o)
 	if (status == STATUS_GO_ON)
 		status = options_from_arguments(argc, argv, o, &first);
 	if (status == STATUS_GO_ON)
+		status = options_check_variables();
+	if (status == STATUS_GO_ON)
 		status = options_check(o);
 	if (status == STATUS_GO_ON && first < argc)
 		return complain(STATUS_FAILED,
@@ -169,5 +171,7 @@ int command_doctor(int argc, char **argv)
 		printf("engine auto: none works: %s\n", why);
 	if (fflush(stdout))
 		return STATUS_FAILED;
+	if (p.dir_error)
+		return complain_swap(&o, p.dir_error);
 	return engine && has_libraries ? STATUS_OK : 1;
 }

@@ -82,7 +82,7 @@ int help_run(void)
 	for (int id = 0; id < NR_OPTIONS; id++) {
 		if (id == OPT_POLICY)
 			print_policies();
-		else if (option_specs[id].help)
+		else
 			print_option(&option_specs[id]);
 	}
 	puts("  -h, --help            this text\n"

@@ -19,7 +19,7 @@ struct option_spec {
 	enum option_kind kind;
 	const char *argument;     /* what --help calls the value */
 	const char *default_text; /* "": none, or computed */
-	const char *help;         /* lines for --help; NULL: not shown (tuning) */
+	const char *help;         /* lines for --help */
 };
 
 extern const struct option_spec option_specs[NR_OPTIONS];

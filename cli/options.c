@@ -47,8 +47,11 @@ const struct option_spec option_specs[NR_OPTIONS] = {
     [OPT_VERBOSE] = {"verbose", 'v', "FAULTLINE_VERBOSE", KIND_FLAG, NULL, "", "a longer summary"},
     [OPT_ALLOW_UNMANAGED] = {"allow-unmanaged", 0, "FAULTLINE_ALLOW_UNMANAGED", KIND_FLAG, NULL, "",
         "run static and setuid programs too, unpaged"},
-    [OPT_MALLOC] = {"malloc", 0, "FAULTLINE_MALLOC", KIND_TEXT, "LIB", "auto", NULL},
-    [OPT_RECLAIM] = {"reclaim", 0, "FAULTLINE_RECLAIM", KIND_TEXT, "HOW", "auto", NULL},
+    [OPT_MALLOC] = {"malloc", 0, "FAULTLINE_MALLOC", KIND_TEXT, "LIB", "auto",
+        "allocator put into the program: jemalloc, mimalloc,\na path, or none (malloc is not paged "
+        "then); jemalloc"},
+    [OPT_RECLAIM] = {"reclaim", 0, "FAULTLINE_RECLAIM", KIND_TEXT, "HOW", "auto",
+        "who takes pages away: thread (the pager's), inline\n(whoever needs room) or auto; auto"},
 };
 
 const char *option_variable(enum option_id id)
@@ -71,7 +74,7 @@ const char *option_label(const struct options *o, enum option_id id)
 	return label;
 }
 
-uint64_t default_ram_bytes(void)
+uint64_t available_ram_bytes(void)
 {
 	unsigned long long kib = 0;
 	char line[128];
@@ -82,31 +85,39 @@ uint64_t default_ram_bytes(void)
 			break;
 	if (f)
 		fclose(f);
-	uint64_t bytes = (kib * 1024 / 4) & ~(uint64_t)0xfffff;
+	return kib * 1024;
+}
+
+uint64_t default_ram_bytes(void)
+{
+	uint64_t bytes = (available_ram_bytes() / 4) & ~(uint64_t)0xfffff;
+
 	return MAX(bytes, PAGER_MIN_FRAMES * PAGE_BYTES);
 }
 
 static int read_size(
     const struct options *o, enum option_id id, uint64_t min, uint64_t max, uint64_t *ret_bytes)
 {
-	char limit[24];
-	const char *name = option_specs[id].name;
+	char limit[24], name[64]; /* as the user gave it: "--ram " or "FAULTLINE_RAM=" */
+	bool is_variable = o->source[id] == FROM_ENVIRONMENT;
 	uint64_t bytes;
 	int err = size_parse(o->text[id], &bytes);
 
+	snprintf(name, sizeof(name), "%s%s%s", is_variable ? "" : "--",
+	    is_variable ? option_specs[id].variable : option_specs[id].name,
+	    is_variable ? "=" : " ");
+
 	if (err == -EINVAL)
-		return complain(STATUS_FAILED,
-		    "%s: not a size; write it like --%s 64M (K, M, G or T)", option_label(o, id),
-		    name);
+		return complain(STATUS_FAILED, "%s: not a size; write it like %s64M (K, M, G or T)",
+		    option_label(o, id), name);
 	if (err || bytes > max)
-		return complain(STATUS_FAILED, "%s: too large; give at most --%s %lluG",
+		return complain(STATUS_FAILED, "%s: too large; give at most %s%lluG",
 		    option_label(o, id), name, (unsigned long long)(max >> 30));
 	if (bytes < min)
 		return complain(STATUS_FAILED,
-		    "%s: too small; give at least --%s %lluK (%s, %llu page%s)",
-		    option_label(o, id), name, (unsigned long long)(min >> 10),
-		    size_text(min, limit), (unsigned long long)(min / PAGE_BYTES),
-		    min > PAGE_BYTES ? "s" : "");
+		    "%s: too small; give at least %s%lluK (%s, %llu page%s)", option_label(o, id),
+		    name, (unsigned long long)(min >> 10), size_text(min, limit),
+		    (unsigned long long)(min / PAGE_BYTES), min > PAGE_BYTES ? "s" : "");
 	*ret_bytes = bytes & ~(uint64_t)PAGE_MASK;
 	return STATUS_GO_ON;
 }

@@ -64,6 +64,13 @@ const char *option_variable(enum option_id id);
  * option and its value. Return: a static buffer, overwritten by the next call. */
 const char *option_label(const struct options *options, enum option_id id);
 
+/* MemAvailable; 0: not known. */
+uint64_t available_ram_bytes(void);
+
+/* Say if there is a FAULTLINE_... variable that nobody reads: a misspelt one would be ignored in
+ * silence. Return: STATUS_GO_ON, or STATUS_FAILED after a message. */
+int options_check_variables(void);
+
 /* MemAvailable / 4, in whole MiB; at least the minimum. */
 uint64_t default_ram_bytes(void);
 

@@ -14,7 +14,7 @@
 /* With less than this the first pages out would already fail. */
 #define MIN_FREE_BYTES ((uint64_t)1 << 20)
 
-const char *swap_trouble(int error)
+static const char *swap_trouble(int error)
 {
 	switch (error) {
 	case ENOENT:
@@ -40,7 +40,7 @@ const char *swap_trouble(int error)
 	}
 }
 
-static int complain_swap(const struct options *o, int error)
+int complain_swap(const struct options *o, int error)
 {
 	const char *trouble = swap_trouble(error);
 
@@ -87,6 +87,17 @@ static int check_space(const struct options *o, const struct preflight *pre)
 	return STATUS_GO_ON;
 }
 
+/* Allowed: a machine may be asked for more than it has free. But it will then swap by itself. */
+static void check_ram(const struct options *o)
+{
+	uint64_t available = available_ram_bytes();
+	char text[24];
+
+	if (available && o->ram_bytes > available)
+		warn("%s: only %s of RAM are available now, so the kernel itself may have to swap",
+		    option_label(o, OPT_RAM), size_text(available, text));
+}
+
 int preflight_check(const struct options *o, struct preflight *pre)
 {
 	char why[256];
@@ -98,6 +109,7 @@ int preflight_check(const struct options *o, struct preflight *pre)
 	status = check_space(o, pre);
 	if (status != STATUS_GO_ON)
 		return status;
+	check_ram(o);
 	pre->engine = probe_engine(&pre->probe, o->engine, why, sizeof(why));
 	if (!pre->engine)
 		return complain(

@@ -17,10 +17,12 @@ struct preflight {
 	char swap_how[PATH_MAX + 40]; /* for the summary, until a process says more */
 };
 
-/* Return: STATUS_GO_ON, or STATUS_FAILED after a message. Warns of swap on tmpfs. */
+/* Return: STATUS_GO_ON, or STATUS_FAILED after a message. Warns of swap on tmpfs, and of more RAM
+ * than is available. */
 int preflight_check(const struct options *options, struct preflight *ret_preflight);
 
-/* Cause and cure of a swap directory that does not serve. @error: errno. Return: a static text. */
-const char *swap_trouble(int error);
+/* Say cause and cure of a swap directory that does not serve. @error: errno. Return: STATUS_FAILED.
+ */
+int complain_swap(const struct options *options, int error);
 
 #endif

@@ -101,6 +101,8 @@ static int read_command_line(struct run *run, int argc, char **argv, char ***ret
 	if (status == STATUS_GO_ON)
 		status = options_from_arguments(argc, argv, &run->options, &first);
 	if (status == STATUS_GO_ON)
+		status = options_check_variables();
+	if (status == STATUS_GO_ON)
 		status = options_check(&run->options);
 	if (status != STATUS_GO_ON)
 		return status;

@@ -30,6 +30,9 @@
 
 extern char **environ;
 
+/* As the command has it: half the window of managed addresses. */
+#define SIZE_MAX_BYTES (8ull << 40)
+
 /* 0 not started, 1 starting (calls pass through), 2 done. Only one thread exists at start. */
 static _Atomic int phase;
 
@@ -60,16 +63,28 @@ static _Noreturn void refuse(const char *name, const char *value, const char *wh
 	end_early();
 }
 
-static uint64_t size_option(const char *name, uint64_t fallback)
+/* As the command says it of its options. */
+static uint64_t size_option(const char *name, uint64_t min, uint64_t fallback)
 {
 	const char *value = getenv(name);
 	uint64_t bytes;
+	char why[160];
 
 	if (!value || !*value)
 		return fallback;
-	if (size_parse(value, &bytes))
-		refuse(name, value, "not a size; write it as 64M or 1.5G");
-	return bytes;
+	int err = size_parse(value, &bytes);
+	if (err == -EINVAL)
+		snprintf(why, sizeof(why), "not a size; write it like %s=64M (K, M, G or T)", name);
+	else if (err || bytes > SIZE_MAX_BYTES)
+		snprintf(why, sizeof(why), "too large; give at most %s=%lluG", name,
+		    SIZE_MAX_BYTES >> 30);
+	else if (bytes < min)
+		snprintf(why, sizeof(why), "too small; give at least %s=%lluK (%llu page%s)", name,
+		    (unsigned long long)min >> 10, (unsigned long long)min >> PAGE_SHIFT,
+		    min > PAGE_BYTES ? "s" : "");
+	else
+		return bytes & ~(uint64_t)PAGE_MASK;
+	refuse(name, value, why);
 }
 
 /* A quarter of what the machine has available. */
@@ -99,11 +114,13 @@ static void copy_option(char *to, size_t bytes, const char *name, const char *fa
 
 static void read_config(struct pager_config *c)
 {
-	c->ram_bytes = size_option("FAULTLINE_RAM", 0);
+	const uint64_t min = PAGER_MIN_FRAMES * PAGE_BYTES;
+
+	c->ram_bytes = size_option("FAULTLINE_RAM", min, 0);
 	if (!c->ram_bytes)
 		c->ram_bytes = default_ram();
-	c->swap_bytes = size_option("FAULTLINE_SWAP_SIZE", 0);
-	c->min_map_bytes = size_option("FAULTLINE_MIN_MAP", 64u << 10);
+	c->swap_bytes = size_option("FAULTLINE_SWAP_SIZE", min, 0);
+	c->min_map_bytes = size_option("FAULTLINE_MIN_MAP", PAGE_BYTES, 64u << 10);
 	copy_option(c->swap_dir, sizeof(c->swap_dir), "FAULTLINE_SWAP", "/var/tmp");
 	copy_option(c->engine, sizeof(c->engine), "FAULTLINE_ENGINE", "auto");
 	copy_option(c->policy, sizeof(c->policy), "FAULTLINE_POLICY", policies[0]->name);
