@@ -82,6 +82,7 @@ int watch_attach(struct watch *w, int fd)
 	int err = map_file(w);
 	if (err)
 		return err;
+	w->is_late = true;
 	const struct fl_telemetry *h = watch_header(w);
 	if (h->magic == FL_TELEMETRY_MAGIC && h->nr_processes == FL_NR_PROCESSES &&
 	    h->process_bytes == FL_PROCESS_BYTES)
@@ -144,15 +145,24 @@ static void set_over(struct watched *p, uint64_t when_ns)
 	p->dir_fd = -1;
 }
 
-/* A new record of a pid that has another one: that process has exec'd. */
+/* A new record of a pid that has another one: that process has exec'd. What was found dead when it
+ * was first looked at only now gets the right end. */
 static void end_predecessor(struct watch *w, uint32_t index)
 {
 	for (uint32_t i = 0; i < w->nr_live; i++) {
 		struct watched *p = &w->list[w->live[i]];
+		uint64_t start = atomic_load(&watch_record(w, index)->start_ns);
 
-		if (w->live[i] < index && !p->is_over && p->is_seen && p->pid == w->list[index].pid)
-			set_over(p, atomic_load(&watch_record(w, index)->start_ns));
+		if (w->live[i] < index && p->is_seen && p->pid == w->list[index].pid &&
+		    (!p->is_over || p->end_ns > start))
+			set_over(p, start);
 	}
+}
+
+/* Of a process that died while nobody watched: it sampled itself. */
+static uint64_t last_sign_of_life(struct fl_process *record)
+{
+	return MAX(atomic_load(&record->start_ns), atomic_load(&record->sampled_ns));
 }
 
 static void see_first(struct watch *w, uint32_t index)
@@ -166,9 +176,8 @@ static void see_first(struct watch *w, uint32_t index)
 	end_predecessor(w, index);
 	snprintf(dir, sizeof(dir), "/proc/%u", p->pid);
 	p->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	uint64_t sampled_ns = atomic_load(&watch_record(w, index)->sampled_ns);
 	if (p->dir_fd < 0 && errno == ENOENT)
-		set_over(p, sampled_ns ? sampled_ns : p->end_ns);
+		set_over(p, w->is_late ? last_sign_of_life(watch_record(w, index)) : p->end_ns);
 }
 
 /* RssAnon of the process, in bytes. Return: 0, or -errno: -ENOENT or -ESRCH when it is gone. */

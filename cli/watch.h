@@ -27,6 +27,7 @@ struct watch {
 	uint32_t *live; /* indices of records not over */
 	uint32_t nr_live;
 	uint32_t cursor; /* next of `live` to sample */
+	bool is_late;    /* attached: the processes were not watched while they ran */
 };
 
 /* Make the file, header filled in. Return: 0 or -errno, with nothing left open. */

@@ -134,6 +134,8 @@ static void run_report(int made_fd, int status)
 	pid_t pid;
 
 	int fd = fcntl(made_fd, F_DUPFD, 10);
+	if (fd < 0)
+		return; /* the program has closed it, with all it did not know */
 	snprintf(fd_text, sizeof(fd_text), "%d", fd);
 	snprintf(code, sizeof(code), "%d", status & 0xff);
 	posix_spawn_file_actions_init(&actions);
