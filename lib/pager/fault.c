@@ -17,6 +17,8 @@
 #include "base/say.h"
 #include "base/sys.h"
 
+#define MIN_READ_BUFS 8u
+
 enum step {
 	STEP_WAIT, /* another thread is busy with the page: wait for it, then again */
 	STEP_ROOM, /* no place or no buffer: reclaim, then again */
@@ -38,6 +40,7 @@ enum fault_kind {
 struct fault {
 	struct vpn vpn;
 	bool is_write;
+	bool is_ahead; /* no thread has touched the page: readahead */
 	enum fault_kind kind;
 	uint32_t places; /* taken and not used yet */
 	uint32_t ticket; /* of the page's event, for STEP_WAIT */
@@ -169,7 +172,7 @@ static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struc
 	uint32_t bufs[MAX_WINDOW], want = 1;
 
 	if (!f->window)
-		f->window = readahead_window(f->vpn);
+		f->window = readahead_window(f->vpn, f->is_write);
 	uint32_t max = MIN(f->window, PTAB_ENTRIES - first);
 	max = MIN(max, (r->end >> PAGE_SHIFT) - f->vpn.v);
 	while (want < max && pte_state(leaf.pte[first + want]) == PAGE_SWAPPED)
@@ -181,10 +184,11 @@ static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struc
 	}
 	want = 1 + places_take(&pg.frames, want - 1);
 	f->places += want - 1;
-	uint32_t nr = bufs_take(&pg.frames, bufs, want, 0);
+	/* What nobody waits for leaves a buffer to what somebody does. */
+	uint32_t nr = bufs_take(&pg.frames, bufs, want, f->is_ahead ? MIN_READ_BUFS : 0);
 	if (!nr)
 		return STEP_ROOM;
-	if (writeback_is_refault(leaf.pte[first]))
+	if (!f->is_ahead && writeback_is_refault(leaf.pte[first]))
 		COUNT(&pg.telemetry, refaults, 1);
 	for (uint32_t i = 0; i < nr; i++) {
 		uint64_t *pte = &leaf.pte[first + i];
@@ -197,7 +201,8 @@ static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struc
 		f->frame[i] = frame;
 		f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, bufs[i]), .ref = ref};
 	}
-	readahead_note(f->vpn, nr);
+	if (!f->is_ahead)
+		readahead_note(f->vpn, nr);
 	event_log(&pg.telemetry, EVENT_READ_BEGIN, f->vpn, f->page[0].ref.v);
 	f->nr_read = nr;
 	f->kind = KIND_MAJOR;
@@ -209,9 +214,14 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 	uint64_t *pte = leaf_pte(leaf, f->vpn);
 	enum page_state state = pte_state(*pte);
 
+	if (f->is_ahead && state != PAGE_SWAPPED)
+		return STEP_DONE;
 	if (state == PAGE_MAPPED)
 		return serve_mapped(f, pte);
+	if (state == PAGE_READING || state == PAGE_HELD)
+		readahead_touched(f->vpn);
 	if (state == PAGE_READING) {
+		f->kind = KIND_MAJOR; /* it waits for the disk, whoever asked for the page */
 		f->ticket = event_begin(page_event(f->vpn));
 		return STEP_WAIT;
 	}
@@ -285,13 +295,24 @@ static void map_read_run(struct fault *f, uint64_t *pte, uint32_t from, uint32_t
 	}
 }
 
+/* The first page of what was read ahead: its touch is to be seen. L1 lock held. */
+static void keep_held(struct fault *f, uint64_t *pte)
+{
+	pte_set(pte, PAGE_HELD, f->frame[0].v, 0);
+	policy_insert(f->frame[0]);
+}
+
 static void finish_read(struct fault *f, struct pt_leaf leaf)
 {
 	uint64_t *pte = leaf_pte(leaf, f->vpn);
 	uint32_t run = 0;
 
 	lock_acquire(leaf.lock);
-	for (uint32_t i = 0; i < f->nr_read; i++) {
+	if (f->is_ahead && !f->page[0].result) {
+		keep_held(f, pte);
+		run = 1;
+	}
+	for (uint32_t i = run; i < f->nr_read; i++) {
 		bool is_good = f->page[i].result == 0;
 		bool is_neighbour =
 		    i + 1 < f->nr_read && f->page[i + 1].result == 0 &&
@@ -330,9 +351,8 @@ static void report_lost(struct fault *f)
 static enum step read_pages(struct fault *f)
 {
 	struct pt_leaf leaf = ptab_walk(&pg.ptab, f->vpn);
-	uint64_t began = now_ns();
 
-	stall_begin(&pg.telemetry, began);
+	stall_begin(&pg.telemetry, now_ns());
 	engine_will_block();
 	/* The only thread that waits for pages: waking it from an idle CPU would cost more than
 	 * the CPU time does. */
@@ -364,6 +384,16 @@ static void wait_for_room(uint32_t nr)
 	stall_end(&pg.telemetry, now_ns());
 }
 
+/* Places not needed after all, or not for every page read ahead. */
+static void places_return(struct fault *f)
+{
+	if (!f->places)
+		return;
+	places_give(&pg.frames, f->places);
+	event_signal(&pg.frames.freed);
+	f->places = 0;
+}
+
 static enum step serve(struct fault *f)
 {
 	for (;;) {
@@ -373,11 +403,7 @@ static enum step serve(struct fault *f)
 
 		if (step == STEP_READ)
 			step = read_pages(f);
-		if (f->places) { /* not needed after all, or not for every page read ahead */
-			places_give(&pg.frames, f->places);
-			event_signal(&pg.frames.freed);
-			f->places = 0;
-		}
+		places_return(f);
 		if (step == STEP_WAIT)
 			wait_for_page(f);
 		else if (step == STEP_ROOM)
@@ -410,6 +436,35 @@ static void account(struct fault *f, enum step step, uint64_t began)
 		COUNT(t, minor_write, 1);
 }
 
+uint32_t pager_read_ahead(struct vpn vpn, uint32_t nr, bool is_write)
+{
+	struct fault f;
+	enum step step;
+	uint32_t nr_read = 0;
+	uint32_t nr_tries = 0;
+
+	f.vpn = vpn;
+	f.is_write = is_write;
+	f.is_ahead = true;
+	f.window = nr;
+	f.need = 1;
+	pager_enter();
+	do {
+		f.places = places_take(&pg.frames, 1);
+		step = look(&f);
+		if (step == STEP_READ) {
+			swap_read(pg.swap, f.page, f.nr_read, SWAP_SLEEP);
+			COUNT(&pg.telemetry, readahead_pages, f.nr_read);
+			finish_read(&f, ptab_walk(&pg.ptab, vpn));
+			nr_read = f.nr_read;
+		}
+		places_return(&f);
+		/* Once: a guess is worth one batch of reclaim. */
+	} while (step == STEP_ROOM && !nr_tries++ && reclaim_batch());
+	pager_leave();
+	return nr_read;
+}
+
 enum fault_result pager_fault(uintptr_t addr, enum access access)
 {
 	uint64_t began = now_ns();
@@ -418,6 +473,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	/* Not the whole of it: the arrays are filled in only for a read. */
 	f.vpn = vpn_of(addr);
 	f.is_write = access == ACCESS_WRITE;
+	f.is_ahead = false;
 	f.kind = KIND_SPURIOUS;
 	f.places = 0;
 	f.window = 0;

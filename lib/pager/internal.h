@@ -157,9 +157,21 @@ bool sample_owns_fd(int fd);
 /* --- readahead.c --- */
 
 /* A fault had to read @vpn: how many pages from there to read at once (1 = only it). */
-uint32_t readahead_window(struct vpn vpn);
-/* @nr_read pages from @vpn are being read for it. */
+uint32_t readahead_window(struct vpn vpn, bool is_write);
+/* @nr_read pages from @vpn are being read for it. May ask for what is behind them. */
 void readahead_note(struct vpn vpn, uint32_t nr_read);
+/* A fault met a page that is HELD or READING: perhaps the trigger of a stream. */
+void readahead_touched(struct vpn vpn);
+void readahead_after_fork(void);
+
+/* --- fault.c --- */
+
+/*
+ * Read up to @nr pages from @vpn on, as far as they are in swap and there is room, and map all but
+ * the first, which stays HELD. @nr: within one L1 table. Context: a thread of the pager.
+ * Return: pages read.
+ */
+uint32_t pager_read_ahead(struct vpn vpn, uint32_t nr, bool is_write);
 
 /* --- mapping.c --- */
 

@@ -1,26 +1,53 @@
 // SPDX-License-Identifier: MIT
 /*
- * Readahead: how many pages to read when one must be. Remembers the last few streams; a fault
- * just where a stream was expected to go on doubles its window, from the third on; anything else
- * starts small. A
- * page already mapped never faults, so "where it was expected" is the end of the last window.
+ * Readahead: how many pages to read when one must be, and what to read before it is touched.
+ *
+ * The last few streams are remembered. A fault just where one was expected to go on doubles its
+ * window, from the third on; anything else starts small. A page already mapped never faults, so
+ * "where it was expected" is the end of the last window.
+ *
+ *     | read by the fault | ahead ... |
+ *     ^ fault             ^ trigger   ^ next
+ *
+ * Once the window is long, the one behind it is read by a thread of its own while the program walks
+ * through the first: all its pages are mapped but the foremost, the trigger, which stays HELD. Its
+ * touch, a minor fault, says that the stream goes on, and the next window is asked for. A stream
+ * that is slower than the disk so takes one minor fault a window and waits for nothing.
  */
+#include "base/sys.h"
+#include "base/thread.h"
 #include "pager/internal.h"
 
-#define NR_STREAMS 16u
+#define NR_STREAMS   16u
+#define NR_REQUESTS  8u
+#define AHEAD_WINDOW 16u /* shorter windows are not worth a wake-up; guess */
 
 struct stream {
-	uint64_t next;    /* vpn where the stream goes on */
-	uint32_t window;  /* pages to read at once; 0: no stream */
-	uint32_t length;  /* faults so far */
-	uint32_t nr_read; /* pages that the last read brought beyond the one asked for */
-	uint32_t used;    /* by clock: the least recently used goes */
+	uint64_t trigger;  /* vpn where the stream is known to go on; next, if nothing is ahead */
+	uint64_t next;     /* vpn behind all that was asked for */
+	uint32_t window;   /* pages to read at once; 0: no stream */
+	uint32_t length;   /* faults so far */
+	uint32_t nr_read;  /* pages that the last read brought beyond the one asked for */
+	uint32_t nr_ahead; /* pages read from trigger on, as far as known */
+	uint32_t used;     /* by clock: the least recently used goes */
+	bool is_write;
+};
+
+struct request {
+	struct vpn vpn;
+	uint32_t nr;
+	bool is_write;
 };
 
 static struct {
 	struct lock lock;                 /* rank LOCK_STATS */
 	uint32_t clock;                   /* [lock] */
 	struct stream stream[NR_STREAMS]; /* [lock] */
+
+	struct request request[NR_REQUESTS]; /* [lock] a ring, from `first` on */
+	uint32_t first, nr_requests;         /* [lock] */
+	_Atomic bool has_thread;
+	struct event wanted;
 } ra = {.lock = {.rank = LOCK_STATS}};
 
 /* [lock] The stream that goes on at @vpn, or the one to use for a new stream. */
@@ -32,7 +59,7 @@ static struct stream *find_stream(uint64_t vpn)
 		struct stream *s = &ra.stream[i];
 
 		/* Pages that were there already make it go on a little further up. */
-		if (s->window && vpn - s->next < s->window)
+		if (s->window && vpn - s->trigger < s->next - s->trigger + s->window)
 			return s;
 		if (s->used < oldest->used)
 			oldest = s;
@@ -41,10 +68,13 @@ static struct stream *find_stream(uint64_t vpn)
 	return oldest;
 }
 
-uint32_t readahead_window(struct vpn vpn)
+static uint32_t max_window(void)
 {
-	uint32_t max = MAX(MIN(MAX_WINDOW, pg.frames.nr_bufs / 4), 1u);
+	return MAX(MIN(MAX_WINDOW, pg.frames.nr_bufs / 4), 1u);
+}
 
+uint32_t readahead_window(struct vpn vpn, bool is_write)
+{
 	lock_acquire(&ra.lock);
 	struct stream *s = find_stream(vpn.v);
 	if (s->window) {
@@ -52,27 +82,130 @@ uint32_t readahead_window(struct vpn vpn)
 		COUNT(&pg.telemetry, readahead_used, s->nr_read);
 		/* Two neighbours are no stream yet: a record that crosses a page's end. */
 		if (++s->length > 2)
-			s->window = MIN(MAX(s->window * 2, 4u), max);
+			s->window = MIN(MAX(s->window * 2, 4u), max_window());
 	} else {
 		s->window = 1;
 		s->length = 1;
 	}
-	s->nr_read = 0;
-	s->next = vpn.v + 1;
+	s->nr_read = s->nr_ahead = 0;
+	s->is_write = is_write;
+	s->trigger = s->next = vpn.v + 1;
 	s->used = ++ra.clock;
 	uint32_t window = s->window;
 	lock_release(&ra.lock);
 	return window;
 }
 
-void readahead_note(struct vpn vpn, uint32_t nr_read)
+/* --- ahead of the stream --- */
+
+static void note_ahead(struct vpn vpn, uint32_t nr_read)
 {
 	lock_acquire(&ra.lock);
 	for (uint32_t i = 0; i < NR_STREAMS; i++)
-		if (ra.stream[i].window && ra.stream[i].next == vpn.v + 1) {
-			ra.stream[i].next = vpn.v + nr_read;
-			ra.stream[i].nr_read = nr_read - 1;
+		if (ra.stream[i].window && ra.stream[i].trigger == vpn.v &&
+		    ra.stream[i].next - vpn.v >= nr_read)
+			ra.stream[i].nr_ahead = nr_read;
+	lock_release(&ra.lock);
+}
+
+static void ahead_thread(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		uint32_t ticket = event_begin(&ra.wanted);
+
+		lock_acquire(&ra.lock);
+		bool any = ra.nr_requests;
+		struct request r = ra.request[ra.first];
+		if (any) {
+			ra.first = (ra.first + 1) % NR_REQUESTS;
+			ra.nr_requests--;
+		}
+		lock_release(&ra.lock);
+		if (!any) {
+			event_wait(&ra.wanted, ticket);
+			continue;
+		}
+		event_cancel(&ra.wanted);
+		note_ahead(r.vpn, pager_read_ahead(r.vpn, r.nr, r.is_write));
+	}
+}
+
+/* [lock] Ask for the window behind all that the stream has; whole L1 tables' ends are kept to.
+ * Return: whether there is something for the thread. */
+static bool ask_ahead_locked(struct stream *s)
+{
+	struct vpn vpn = {s->next};
+
+	if (s->window < AHEAD_WINDOW || ra.nr_requests == NR_REQUESTS)
+		return false;
+	uint32_t nr = MIN(s->window, PTAB_ENTRIES - ptab_index(vpn, 1));
+	ra.request[(ra.first + ra.nr_requests++) % NR_REQUESTS] =
+	    (struct request){.vpn = vpn, .nr = nr, .is_write = s->is_write};
+	s->trigger = s->next;
+	s->next += nr;
+	return true;
+}
+
+static void wake_thread(void)
+{
+	bool has = false;
+
+	if (atomic_compare_exchange_strong(&ra.has_thread, &has, true) &&
+	    thread_start(ahead_thread, NULL, "faultline-ahead") < 0) {
+		atomic_store(&ra.has_thread, false); /* nothing is read ahead: slower, no worse */
+		return;
+	}
+	if (atomic_load(&ra.wanted.nr_waiting))
+		event_signal(&ra.wanted);
+}
+
+void readahead_note(struct vpn vpn, uint32_t nr_read)
+{
+	bool wake = false;
+
+	lock_acquire(&ra.lock);
+	for (uint32_t i = 0; i < NR_STREAMS; i++) {
+		struct stream *s = &ra.stream[i];
+
+		if (s->window && s->next == vpn.v + 1) {
+			s->trigger = s->next = vpn.v + nr_read;
+			s->nr_read = nr_read - 1;
+			wake = ask_ahead_locked(s);
 			break;
 		}
+	}
 	lock_release(&ra.lock);
+	if (wake)
+		wake_thread();
+}
+
+void readahead_touched(struct vpn vpn)
+{
+	bool wake = false;
+
+	lock_acquire(&ra.lock);
+	for (uint32_t i = 0; i < NR_STREAMS; i++) {
+		struct stream *s = &ra.stream[i];
+
+		if (s->window && s->trigger == vpn.v && s->next != vpn.v) {
+			COUNT(&pg.telemetry, readahead_used, s->nr_read);
+			s->nr_read = s->nr_ahead;
+			s->nr_ahead = 0;
+			s->used = ++ra.clock;
+			s->trigger = s->next;
+			wake = ask_ahead_locked(s);
+			break;
+		}
+	}
+	lock_release(&ra.lock);
+	if (wake)
+		wake_thread();
+}
+
+void readahead_after_fork(void)
+{
+	ra.nr_requests = 0;
+	atomic_store(&ra.has_thread, false);
+	atomic_store(&ra.wanted.nr_waiting, 0);
 }

@@ -515,6 +515,7 @@ void reclaim_after_fork(void)
 	atomic_store(&pg.park_wanted, 0);
 	atomic_store(&pg.kick.nr_waiting, 0);
 	atomic_store(&pg.parked.nr_waiting, 0);
+	readahead_after_fork();
 }
 
 int reclaim_init(void)
@@ -530,8 +531,8 @@ int reclaim_init(void)
 	pg.policy = meta_map(page_round_up(pg.policy_ops->state_bytes(nr)));
 	if (!pg.policy)
 		return -ENOMEM;
-	/* Held pages may fill the pool but for the reads' reserve and the writes under way: with too
-	 * few buffers there, unmapping waits for the disk. */
+	/* Held pages may fill the pool but for the reads' reserve and the writes under way: with
+	 * too few buffers there, unmapping waits for the disk. */
 	uint32_t slack = reserve + MIN(MAX_IN_WRITE, pg.frames.nr_bufs / 4);
 	pg.policy_ops->init(pg.policy, nr, pg.frames.nr_bufs - slack);
 	return 0;
