@@ -28,7 +28,9 @@
 #define MAX_PAGES  (4u << 20) /* 16 GiB */
 #define MAX_THREAD 256u
 
-enum order { ORDER_RANDOM, ORDER_SEQUENTIAL, ORDER_ZIPF };
+#define STRIDE 3u
+
+enum order { ORDER_RANDOM, ORDER_SEQUENTIAL, ORDER_BACKWARD, ORDER_STRIDE, ORDER_ZIPF };
 
 static const struct workload {
 	const char *name;
@@ -39,6 +41,8 @@ static const struct workload {
     {"random-write", ORDER_RANDOM, true},
     {"sequential-read", ORDER_SEQUENTIAL, false},
     {"sequential-write", ORDER_SEQUENTIAL, true},
+    {"backward-read", ORDER_BACKWARD, false},
+    {"stride-read", ORDER_STRIDE, false},
     {"zipf-read", ORDER_ZIPF, false},
 };
 
@@ -165,6 +169,17 @@ static void touch_page(struct toucher *t, uint64_t page)
 	}
 }
 
+/* The @i-th of 0 .. @n - 1 taken in steps: 0, 3, 6, ..., 1, 4, 7, ..., 2, 5, 8, ... */
+static uint64_t strided(uint64_t i, uint64_t n)
+{
+	for (uint64_t first = 0;; first++) {
+		uint64_t nr = (n - first + STRIDE - 1) / STRIDE;
+		if (i < nr)
+			return first + i * STRIDE;
+		i -= nr;
+	}
+}
+
 static void *touch_pages(void *arg)
 {
 	struct toucher *t = arg;
@@ -178,6 +193,12 @@ static void *touch_pages(void *arg)
 			break;
 		case ORDER_SEQUENTIAL:
 			index = i % n;
+			break;
+		case ORDER_BACKWARD:
+			index = n - 1 - i % n;
+			break;
+		case ORDER_STRIDE:
+			index = strided(i % n, n);
 			break;
 		case ORDER_ZIPF:
 			index = zipf_next(&t->rng, n);
@@ -249,7 +270,7 @@ static const struct workload *workload_or_die(const char *name)
 	}
 	fprintf(stderr,
 	    "touch: --workload %s: use random-read, random-write, sequential-read, "
-	    "sequential-write or zipf-read\n",
+	    "sequential-write, backward-read, stride-read or zipf-read\n",
 	    name);
 	exit(2);
 }

@@ -42,13 +42,15 @@ struct fault {
 	bool is_write;
 	bool is_ahead; /* no thread has touched the page: readahead */
 	enum fault_kind kind;
-	uint32_t places; /* taken and not used yet */
-	uint32_t ticket; /* of the page's event, for STEP_WAIT */
-	uint32_t window; /* pages to read at once; 0: not decided yet */
-	uint32_t need;   /* places wanted, for STEP_ROOM */
+	uint32_t places;      /* taken and not used yet */
+	uint32_t ticket;      /* of the page's event, for STEP_WAIT */
+	struct window window; /* to read at once; nr 0: not decided yet */
+	uint32_t need;        /* places wanted, for STEP_ROOM */
 
-	uint32_t nr_read;                  /* STEP_READ: pages vpn .. vpn + nr_read - 1 */
-	struct swap_page page[MAX_WINDOW]; /* theirs, same order */
+	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
+	uint32_t nr_read, stride, self;
+	struct vpn first;
+	struct swap_page page[MAX_WINDOW];
 	struct frame_nr frame[MAX_WINDOW];
 };
 
@@ -165,18 +167,51 @@ static enum step serve_mapped(struct fault *f, uint64_t *pte)
 	return STEP_DONE;
 }
 
-/* Turn the page, and those behind it as far as they are in swap too, into READING. */
+static struct vpn read_vpn(const struct fault *f, uint32_t i)
+{
+	return (struct vpn){f->first.v + (uint64_t)i * f->stride};
+}
+
+/* Pages of the window that are in swap and in the same L1 table and region, without a gap. */
+static uint32_t window_pages(const struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	uint32_t nr = 1;
+
+	while (nr < f->window.nr) {
+		uint64_t vpn = f->vpn.v + (uint64_t)((int64_t)nr * f->window.delta);
+
+		if (vpn / PTAB_ENTRIES != f->vpn.v / PTAB_ENTRIES || vpn < r->start >> PAGE_SHIFT ||
+		    vpn >= r->end >> PAGE_SHIFT ||
+		    pte_state(leaf.pte[vpn % PTAB_ENTRIES]) != PAGE_SWAPPED)
+			break;
+		nr++;
+	}
+	return nr;
+}
+
+/* Page @i of the read becomes READING, into pool buffer @buf. L1 lock held. */
+static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_t buf)
+{
+	struct vpn vpn = read_vpn(f, i);
+	uint64_t *pte = leaf_pte(leaf, vpn);
+	struct swap_ref ref = {pte_payload(*pte)};
+	struct frame_nr frame = frame_take(&pg.frames, vpn);
+
+	frame_of(&pg.frames, frame)->buf = buf;
+	frame_of(&pg.frames, frame)->ref = ref;
+	pte_set(pte, PAGE_READING, frame.v, 0);
+	f->frame[i] = frame;
+	f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, buf), .ref = ref};
+}
+
+/* Turn the page, and those of its stream as far as they are in swap too, into READING. */
 static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struct region *r)
 {
-	unsigned first = ptab_index(f->vpn, 1);
-	uint32_t bufs[MAX_WINDOW], want = 1;
+	uint32_t bufs[MAX_WINDOW];
 
-	if (!f->window)
+	if (!f->window.nr)
 		f->window = readahead_window(f->vpn, f->is_write);
-	uint32_t max = MIN(f->window, PTAB_ENTRIES - first);
-	max = MIN(max, (r->end >> PAGE_SHIFT) - f->vpn.v);
-	while (want < max && pte_state(leaf.pte[first + want]) == PAGE_SWAPPED)
-		want++;
+	uint32_t want = window_pages(f, leaf, r);
 	/* A stream is worth a batch of reclaim, once: short windows would end it. */
 	if (want > 1 && f->need == 1 && atomic_load(&pg.frames.places_free) < (int32_t)want - 1) {
 		f->need = want;
@@ -188,23 +223,18 @@ static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struc
 	uint32_t nr = bufs_take(&pg.frames, bufs, want, f->is_ahead ? MIN_READ_BUFS : 0);
 	if (!nr)
 		return STEP_ROOM;
-	if (!f->is_ahead && writeback_is_refault(leaf.pte[first]))
+	if (!f->is_ahead && writeback_is_refault(*leaf_pte(leaf, f->vpn)))
 		COUNT(&pg.telemetry, refaults, 1);
-	for (uint32_t i = 0; i < nr; i++) {
-		uint64_t *pte = &leaf.pte[first + i];
-		struct swap_ref ref = {pte_payload(*pte)};
-		struct frame_nr frame = frame_take(&pg.frames, (struct vpn){f->vpn.v + i});
-
-		frame_of(&pg.frames, frame)->buf = bufs[i];
-		frame_of(&pg.frames, frame)->ref = ref;
-		pte_set(pte, PAGE_READING, frame.v, 0);
-		f->frame[i] = frame;
-		f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, bufs[i]), .ref = ref};
-	}
+	bool is_down = f->window.delta < 0;
+	f->nr_read = nr;
+	f->stride = (uint32_t)(is_down ? -f->window.delta : f->window.delta);
+	f->self = is_down ? nr - 1 : 0;
+	f->first.v = f->vpn.v - (uint64_t)f->self * f->stride;
+	for (uint32_t i = 0; i < nr; i++)
+		begin_read(f, i, leaf, bufs[i]);
 	if (!f->is_ahead)
 		readahead_note(f->vpn, nr);
-	event_log(&pg.telemetry, EVENT_READ_BEGIN, f->vpn, f->page[0].ref.v);
-	f->nr_read = nr;
+	event_log(&pg.telemetry, EVENT_READ_BEGIN, f->vpn, f->page[f->self].ref.v);
 	f->kind = KIND_MAJOR;
 	return STEP_READ;
 }
@@ -260,98 +290,104 @@ static enum step look(struct fault *f)
 }
 
 /* The page could not be read: it stays in swap, its frame is given back. L1 lock held. */
-static void read_failed(struct fault *f, uint32_t i, uint64_t *pte)
+static void read_failed(struct fault *f, uint32_t i, struct pt_leaf leaf)
 {
 	struct frame *fr = frame_of(&pg.frames, f->frame[i]);
+	struct vpn vpn = read_vpn(f, i);
 
-	event_log(&pg.telemetry, EVENT_READ_ERROR, (struct vpn){f->vpn.v + i}, fr->ref.v);
-	pte_set(pte, PAGE_SWAPPED, fr->ref.v, 0);
+	event_log(&pg.telemetry, EVENT_READ_ERROR, vpn, fr->ref.v);
+	pte_set(leaf_pte(leaf, vpn), PAGE_SWAPPED, fr->ref.v, 0);
 	buf_give(&pg.frames, fr->buf);
 	fr->buf = BUF_NONE;
 	frame_give(&pg.frames, f->frame[i]);
 }
 
-/* Map pages @from .. @to - 1 of the read, whose buffers are neighbours. L1 lock held. */
-static void map_read_run(struct fault *f, uint64_t *pte, uint32_t from, uint32_t to)
+/* Map pages @from .. @to - 1 of the read: neighbours, as are their buffers. L1 lock held. */
+static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, uint32_t to)
 {
-	struct vpn vpn = {f->vpn.v + from};
 	/* A writing stream will write to what is read ahead for it: a protection fault for each
 	 * page would cost more than finding out at eviction that one did not change. */
 	bool is_dirty = f->is_write;
 
-	int err = transport_map(&pg.transport, vpn, f->page[from].buf, to - from, !is_dirty);
+	int err = transport_map(
+	    &pg.transport, read_vpn(f, from), f->page[from].buf, to - from, !is_dirty);
 	for (uint32_t i = from; i < to; i++) {
 		struct frame *fr = frame_of(&pg.frames, f->frame[i]);
 
 		if (err) {
 			f->page[i].result = err;
-			read_failed(f, i, pte + i);
+			read_failed(f, i, leaf);
 			continue;
 		}
 		buf_give(&pg.frames, fr->buf);
 		fr->buf = BUF_NONE;
-		page_mapped(pte + i, f->frame[i], is_dirty);
+		page_mapped(leaf_pte(leaf, read_vpn(f, i)), f->frame[i], is_dirty);
 		f->places--;
 	}
 }
 
-/* The first page of what was read ahead: its touch is to be seen. L1 lock held. */
-static void keep_held(struct fault *f, uint64_t *pte)
+/* Whether page @i of the read is to be mapped: the first of what was read ahead stays HELD, so
+ * that its touch is seen. */
+static bool is_to_map(const struct fault *f, uint32_t i)
 {
-	pte_set(pte, PAGE_HELD, f->frame[0].v, 0);
-	policy_insert(f->frame[0]);
+	return i < f->nr_read && !f->page[i].result && !(f->is_ahead && i == f->self);
 }
 
-static void finish_read(struct fault *f, struct pt_leaf leaf)
+/* Pages from @i on that one call can map. */
+static uint32_t map_run(const struct fault *f, uint32_t i)
 {
-	uint64_t *pte = leaf_pte(leaf, f->vpn);
-	uint32_t run = 0;
+	uint32_t nr = 1;
+
+	while (f->stride == 1 && is_to_map(f, i + nr) &&
+	       (char *)f->page[i + nr].buf == (char *)f->page[i].buf + nr * PAGE_BYTES)
+		nr++;
+	return nr;
+}
+
+static void finish_read(struct fault *f)
+{
+	struct pt_leaf leaf = ptab_walk(&pg.ptab, f->vpn);
+	uint32_t run;
 
 	lock_acquire(leaf.lock);
-	if (f->is_ahead && !f->page[0].result) {
-		keep_held(f, pte);
+	for (uint32_t i = 0; i < f->nr_read; i += run) {
 		run = 1;
-	}
-	for (uint32_t i = run; i < f->nr_read; i++) {
-		bool is_good = f->page[i].result == 0;
-		bool is_neighbour =
-		    i + 1 < f->nr_read && f->page[i + 1].result == 0 &&
-		    (char *)f->page[i + 1].buf == (char *)f->page[i].buf + PAGE_BYTES;
-
-		if (!is_good) {
-			read_failed(f, i, pte + i);
-			run = i + 1;
-		} else if (!is_neighbour) {
-			map_read_run(f, pte, run, i + 1);
-			run = i + 1;
+		if (f->page[i].result) {
+			read_failed(f, i, leaf);
+		} else if (is_to_map(f, i)) {
+			run = map_run(f, i);
+			map_read_run(f, leaf, i, i + run);
+		} else {
+			pte_set(leaf_pte(leaf, f->vpn), PAGE_HELD, f->frame[i].v, 0);
+			policy_insert(f->frame[i]);
 		}
 	}
 	lock_release(leaf.lock);
-	event_log(&pg.telemetry, EVENT_READ_DONE, f->vpn, f->page[0].ref.v);
+	event_log(&pg.telemetry, EVENT_READ_DONE, f->vpn, f->page[f->self].ref.v);
 	/* Waiters of one window share few events; waking each event once would need a set. */
-	for (uint32_t i = 0; i < MIN(f->nr_read, NR_PAGE_EVENTS); i++)
-		event_signal(page_event((struct vpn){f->vpn.v + i}));
+	for (uint32_t i = 0; i < f->nr_read; i++)
+		event_signal(page_event(read_vpn(f, i)));
 }
 
 static void report_lost(struct fault *f)
 {
 	struct say s = {0};
 
-	say_str(&s, f->page[0].result == -EBADMSG ? "checksum mismatch: the page at "
-	                                          : "cannot read from swap: the page at ");
+	const struct swap_page *lost = &f->page[f->self];
+
+	say_str(&s, lost->result == -EBADMSG ? "checksum mismatch: the page at "
+	                                     : "cannot read from swap: the page at ");
 	say_hex(&s, vpn_addr(f->vpn));
 	say_str(&s, ", slot ");
-	say_dec(&s, (uint32_t)f->page[0].ref.v);
+	say_dec(&s, (uint32_t)lost->ref.v);
 	say_str(&s, " (error ");
-	say_dec(&s, (uint64_t)-f->page[0].result);
+	say_dec(&s, (uint64_t)-lost->result);
 	say_str(&s, "); its thread gets SIGBUS");
 	say_flush(&s);
 }
 
 static enum step read_pages(struct fault *f)
 {
-	struct pt_leaf leaf = ptab_walk(&pg.ptab, f->vpn);
-
 	stall_begin(&pg.telemetry, now_ns());
 	engine_will_block();
 	/* The only thread that waits for pages: waking it from an idle CPU would cost more than
@@ -359,8 +395,8 @@ static enum step read_pages(struct fault *f)
 	swap_read(pg.swap, f->page, f->nr_read, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
 	stall_end(&pg.telemetry, now_ns());
 	COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
-	finish_read(f, leaf);
-	if (!f->page[0].result)
+	finish_read(f);
+	if (!f->page[f->self].result)
 		return STEP_DONE;
 	report_lost(f);
 	return STEP_ERROR;
@@ -436,7 +472,7 @@ static void account(struct fault *f, enum step step, uint64_t began)
 		COUNT(t, minor_write, 1);
 }
 
-uint32_t pager_read_ahead(struct vpn vpn, uint32_t nr, bool is_write)
+uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 {
 	struct fault f;
 	enum step step;
@@ -446,7 +482,7 @@ uint32_t pager_read_ahead(struct vpn vpn, uint32_t nr, bool is_write)
 	f.vpn = vpn;
 	f.is_write = is_write;
 	f.is_ahead = true;
-	f.window = nr;
+	f.window = window;
 	f.need = 1;
 	pager_enter();
 	do {
@@ -455,12 +491,12 @@ uint32_t pager_read_ahead(struct vpn vpn, uint32_t nr, bool is_write)
 		if (step == STEP_READ) {
 			swap_read(pg.swap, f.page, f.nr_read, SWAP_SLEEP);
 			COUNT(&pg.telemetry, readahead_pages, f.nr_read);
-			finish_read(&f, ptab_walk(&pg.ptab, vpn));
+			finish_read(&f);
 			nr_read = f.nr_read;
 		}
 		places_return(&f);
-		/* Once: a guess is worth one batch of reclaim. */
-	} while (step == STEP_ROOM && !nr_tries++ && reclaim_batch());
+		/* A guess is worth little reclaim. */
+	} while (step == STEP_ROOM && nr_tries++ < 2 && reclaim_batch());
 	pager_leave();
 	return nr_read;
 }
@@ -476,7 +512,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.is_ahead = false;
 	f.kind = KIND_SPURIOUS;
 	f.places = 0;
-	f.window = 0;
+	f.window.nr = 0;
 	f.need = 1;
 	pager_enter();
 	enum step step = serve(&f);

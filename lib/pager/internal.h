@@ -24,7 +24,7 @@
 #include "telemetry/telemetry.h"
 
 #define NR_PAGE_EVENTS 64u
-#define MAX_BATCH      64u /* pages unmapped by one call; one shootdown each (design: measured) */
+#define MAX_BATCH      128u /* choices of the policy at once; half of them are unmapped, by one call */
 #define MAX_WINDOW     64u /* pages read by one fault */
 #define MAX_AROUND     16u /* pages zero-filled by one fault */
 
@@ -156,9 +156,16 @@ bool sample_owns_fd(int fd);
 
 /* --- readahead.c --- */
 
-/* A fault had to read @vpn: how many pages from there to read at once (1 = only it). */
-uint32_t readahead_window(struct vpn vpn, bool is_write);
-/* @nr_read pages from @vpn are being read for it. May ask for what is behind them. */
+/* @nr pages, @delta from one to the next (not 0; negative: downwards), beginning with the page
+ * that is wanted now. */
+struct window {
+	uint32_t nr;
+	int32_t delta;
+};
+
+/* A fault had to read @vpn: what to read at once from there on. */
+struct window readahead_window(struct vpn vpn, bool is_write);
+/* @nr_read pages of that window are being read for it. May ask for what is behind them. */
 void readahead_note(struct vpn vpn, uint32_t nr_read);
 /* A fault met a page that is HELD or READING: perhaps the trigger of a stream. */
 void readahead_touched(struct vpn vpn);
@@ -167,11 +174,11 @@ void readahead_after_fork(void);
 /* --- fault.c --- */
 
 /*
- * Read up to @nr pages from @vpn on, as far as they are in swap and there is room, and map all but
- * the first, which stays HELD. @nr: within one L1 table. Context: a thread of the pager.
+ * Read @window from @vpn on, as far as its pages are in swap, in one L1 table, and there is room,
+ * and map all but the first, which stays HELD. Context: a thread of the pager.
  * Return: pages read.
  */
-uint32_t pager_read_ahead(struct vpn vpn, uint32_t nr, bool is_write);
+uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write);
 
 /* --- mapping.c --- */
 

@@ -2,9 +2,10 @@
 /*
  * Readahead: how many pages to read when one must be, and what to read before it is touched.
  *
- * The last few streams are remembered. A fault just where one was expected to go on doubles its
- * window, from the third on; anything else starts small. A page already mapped never faults, so
- * "where it was expected" is the end of the last window.
+ * The last few streams are remembered, each with its step: one page up or down, or several (a
+ * column of a matrix). Two faults near each other suggest a step; from the third just where the
+ * stream was expected on, its window doubles. Anything else reads one page. A page already mapped
+ * never faults, so "where it was expected" is the end of the last window.
  *
  *     | read by the fault | ahead ... |
  *     ^ fault             ^ trigger   ^ next
@@ -21,11 +22,13 @@
 #define NR_STREAMS   16u
 #define NR_REQUESTS  8u
 #define AHEAD_WINDOW 16u /* shorter windows are not worth a wake-up; guess */
+#define MAX_STEP     16  /* pages; further apart is no stream: guess */
 
 struct stream {
 	uint64_t trigger;  /* vpn where the stream is known to go on; next, if nothing is ahead */
 	uint64_t next;     /* vpn behind all that was asked for */
 	uint32_t window;   /* pages to read at once; 0: no stream */
+	int32_t delta;     /* pages from one touch to the next; 0: one fault only so far, at next */
 	uint32_t length;   /* faults so far */
 	uint32_t nr_read;  /* pages that the last read brought beyond the one asked for */
 	uint32_t nr_ahead; /* pages read from trigger on, as far as known */
@@ -35,7 +38,7 @@ struct stream {
 
 struct request {
 	struct vpn vpn;
-	uint32_t nr;
+	struct window window;
 	bool is_write;
 };
 
@@ -50,20 +53,47 @@ static struct {
 	struct event wanted;
 } ra = {.lock = {.rank = LOCK_STATS}};
 
-/* [lock] The stream that goes on at @vpn, or the one to use for a new stream. */
-static struct stream *find_stream(uint64_t vpn)
+/* Steps from the stream's trigger to @vpn; negative if it is not on its way. */
+static int64_t steps_to(const struct stream *s, uint64_t vpn)
+{
+	int64_t distance = (int64_t)(vpn - s->trigger);
+
+	return distance % s->delta ? -1 : distance / s->delta;
+}
+
+/* [lock] Whether @s goes on at @vpn: where expected, or, since pages that were there already do not
+ * fault, a little further. A stream of one fault takes its step from the second. */
+static bool goes_on_locked(struct stream *s, uint64_t vpn)
+{
+	if (!s->window)
+		return false;
+	if (!s->delta) {
+		int64_t distance = (int64_t)(vpn - s->next);
+
+		if (!distance || distance > MAX_STEP || distance < -MAX_STEP)
+			return false;
+		s->delta = (int32_t)distance;
+		return true;
+	}
+	int64_t steps = steps_to(s, vpn), asked = (int64_t)(s->next - s->trigger) / s->delta;
+	return steps >= 0 && steps < asked + s->window;
+}
+
+/* [lock] The stream that goes on at @vpn, or the one to use for a new stream, window 0. Those with
+ * a known step come first: two streams may pass near each other. */
+static struct stream *find_stream_locked(uint64_t vpn)
 {
 	struct stream *oldest = &ra.stream[0];
 
-	for (uint32_t i = 0; i < NR_STREAMS; i++) {
-		struct stream *s = &ra.stream[i];
+	for (uint32_t known = 2; known-- > 0;)
+		for (uint32_t i = 0; i < NR_STREAMS; i++) {
+			struct stream *s = &ra.stream[i];
 
-		/* Pages that were there already make it go on a little further up. */
-		if (s->window && vpn - s->trigger < s->next - s->trigger + s->window)
-			return s;
-		if (s->used < oldest->used)
-			oldest = s;
-	}
+			if (!!s->delta == known && goes_on_locked(s, vpn))
+				return s;
+			if (s->used < oldest->used)
+				oldest = s;
+		}
 	oldest->window = 0;
 	return oldest;
 }
@@ -73,10 +103,10 @@ static uint32_t max_window(void)
 	return MAX(MIN(MAX_WINDOW, pg.frames.nr_bufs / 4), 1u);
 }
 
-uint32_t readahead_window(struct vpn vpn, bool is_write)
+struct window readahead_window(struct vpn vpn, bool is_write)
 {
 	lock_acquire(&ra.lock);
-	struct stream *s = find_stream(vpn.v);
+	struct stream *s = find_stream_locked(vpn.v);
 	if (s->window) {
 		/* The whole last window was walked through: what it read ahead was used. */
 		COUNT(&pg.telemetry, readahead_used, s->nr_read);
@@ -86,12 +116,13 @@ uint32_t readahead_window(struct vpn vpn, bool is_write)
 	} else {
 		s->window = 1;
 		s->length = 1;
+		s->delta = 0;
 	}
 	s->nr_read = s->nr_ahead = 0;
 	s->is_write = is_write;
-	s->trigger = s->next = vpn.v + 1;
+	s->trigger = s->next = vpn.v + (uint64_t)(int64_t)s->delta;
 	s->used = ++ra.clock;
-	uint32_t window = s->window;
+	struct window window = {.nr = s->window, .delta = s->delta ? s->delta : 1};
 	lock_release(&ra.lock);
 	return window;
 }
@@ -103,7 +134,7 @@ static void note_ahead(struct vpn vpn, uint32_t nr_read)
 	lock_acquire(&ra.lock);
 	for (uint32_t i = 0; i < NR_STREAMS; i++)
 		if (ra.stream[i].window && ra.stream[i].trigger == vpn.v &&
-		    ra.stream[i].next - vpn.v >= nr_read)
+		    ra.stream[i].next != vpn.v)
 			ra.stream[i].nr_ahead = nr_read;
 	lock_release(&ra.lock);
 }
@@ -127,23 +158,25 @@ static void ahead_thread(void *arg)
 			continue;
 		}
 		event_cancel(&ra.wanted);
-		note_ahead(r.vpn, pager_read_ahead(r.vpn, r.nr, r.is_write));
+		note_ahead(r.vpn, pager_read_ahead(r.vpn, r.window, r.is_write));
 	}
 }
 
-/* [lock] Ask for the window behind all that the stream has; whole L1 tables' ends are kept to.
- * Return: whether there is something for the thread. */
+/* [lock] Ask for the window behind all that the stream has, as far as the L1 table goes. Return:
+ * whether there is something for the thread. */
 static bool ask_ahead_locked(struct stream *s)
 {
-	struct vpn vpn = {s->next};
+	unsigned i = ptab_index((struct vpn){s->next}, 1);
+	uint32_t left =
+	    s->delta > 0 ? (PTAB_ENTRIES - 1 - i) / (uint32_t)s->delta : i / (uint32_t)-s->delta;
 
 	if (s->window < AHEAD_WINDOW || ra.nr_requests == NR_REQUESTS)
 		return false;
-	uint32_t nr = MIN(s->window, PTAB_ENTRIES - ptab_index(vpn, 1));
+	struct window window = {.nr = MIN(s->window, left + 1), .delta = s->delta};
 	ra.request[(ra.first + ra.nr_requests++) % NR_REQUESTS] =
-	    (struct request){.vpn = vpn, .nr = nr, .is_write = s->is_write};
+	    (struct request){.vpn = {s->next}, .window = window, .is_write = s->is_write};
 	s->trigger = s->next;
-	s->next += nr;
+	s->next += (uint64_t)((int64_t)window.nr * s->delta);
 	return true;
 }
 
@@ -168,8 +201,8 @@ void readahead_note(struct vpn vpn, uint32_t nr_read)
 	for (uint32_t i = 0; i < NR_STREAMS; i++) {
 		struct stream *s = &ra.stream[i];
 
-		if (s->window && s->next == vpn.v + 1) {
-			s->trigger = s->next = vpn.v + nr_read;
+		if (s->window && s->delta && s->next == vpn.v + (uint64_t)(int64_t)s->delta) {
+			s->trigger = s->next = vpn.v + (uint64_t)((int64_t)nr_read * s->delta);
 			s->nr_read = nr_read - 1;
 			wake = ask_ahead_locked(s);
 			break;

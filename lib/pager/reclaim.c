@@ -366,12 +366,16 @@ static _Noreturn void out_of_memory(void)
 void reclaim_wait(uint32_t nr)
 {
 	uint32_t ticket = event_begin(&pg.frames.freed);
+	/* Room for a window; half of it is better than a wait. */
+	for (uint32_t i = 0; i < 2 && nr > 1 && atomic_load(&pg.frames.places_free) < (int32_t)nr;
+	     i++)
+		if (!reclaim_batch())
+			break;
 	bool has_room =
 	    atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0;
 
 	/* Beside the pager thread's: while one waits for the disk, the other computes checksums. */
-	if (has_room || reclaim_batch() ||
-	    (atomic_load(&pg.thread_state) == THREAD_NONE && writeback_run())) {
+	if (has_room || reclaim_batch() || writeback_run()) {
 		event_cancel(&pg.frames.freed);
 		return;
 	}
