@@ -43,8 +43,6 @@ __asm__(".text\n"
         "fl_gate_code_end:\n"
         ".size fl_gate_code, . - fl_gate_code\n");
 
-typedef long gate_fn(long nr, long a, long b, long c, long d, long e, long f);
-
 extern char fl_gate_code[], fl_gate_code_end[], fl_gate_after_syscall[];
 extern char fl_restorer[];
 
@@ -55,8 +53,15 @@ extern char fl_restorer[];
 const uintptr_t sys_gate_ip = SYS_GATE_PAGE + GATE_IP_OFFSET;
 long (*sys_inject)(long nr);
 
-static gate_fn *gate = (gate_fn *)fl_gate_code; /* set once, before there are threads */
-static void *restorer = fl_restorer;            /* likewise */
+/* Both set once, before there are threads. */
+sys_gate_fn *sys_gate = (sys_gate_fn *)fl_gate_code;
+void *sys_restorer = fl_restorer;
+
+/* What the kernel reads and writes may not lie on a stack that is managed: then here. Only used
+ * with signals blocked, and by fault handlers never: they are on a stack of their own. */
+static _Thread_local struct {
+	uint64_t set, old;
+} masks __attribute__((tls_model("initial-exec")));
 
 long sys_call6(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -66,14 +71,14 @@ long sys_call6(long nr, long a, long b, long c, long d, long e, long f)
 		if (injected < 0)
 			return injected;
 	}
-	return gate(nr, a, b, c, d, e, f);
+	return sys_gate(nr, a, b, c, d, e, f);
 }
 
 int sys_gate_map(void)
 {
 	size_t len = (size_t)(fl_gate_code_end - fl_gate_code);
 
-	if ((uintptr_t)gate == SYS_GATE_PAGE)
+	if ((uintptr_t)sys_gate == SYS_GATE_PAGE)
 		return 0;
 	if (fl_gate_after_syscall - fl_gate_code != GATE_IP_OFFSET)
 		return -ENOEXEC;
@@ -87,8 +92,8 @@ int sys_gate_map(void)
 	long err = sys_call3(SYS_mprotect, (long)SYS_GATE_PAGE, PAGE_BYTES, PROT_READ | PROT_EXEC);
 	if (err)
 		return (int)err;
-	gate = (gate_fn *)SYS_GATE_PAGE;
-	restorer = (void *)(SYS_GATE_PAGE + (uintptr_t)(fl_restorer - fl_gate_code));
+	sys_gate = (sys_gate_fn *)SYS_GATE_PAGE;
+	sys_restorer = (void *)(SYS_GATE_PAGE + (uintptr_t)(fl_restorer - fl_gate_code));
 	return 0;
 }
 
@@ -106,7 +111,7 @@ int sys_signal_install(int sig, void (*handler)(int, void *, void *), uint64_t m
 	struct sys_sigaction act = {
 	    .handler = (void *)handler,
 	    .flags = flags | SA_SIGINFO | SA_RESTORER_FLAG,
-	    .restorer = restorer,
+	    .restorer = sys_restorer,
 	    .mask = mask,
 	};
 
@@ -115,17 +120,25 @@ int sys_signal_install(int sig, void (*handler)(int, void *, void *), uint64_t m
 
 uint64_t sys_signals_block(bool also_faults)
 {
-	uint64_t old = 0, set = ~0ull;
+	static const uint64_t sets[2] = {
+	    ~(1ull << (SIGBUS - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGSYS - 1)),
+	    ~0ull,
+	};
+	uint64_t here = 0, *old = on_managed_stack() ? &masks.old : &here;
 
-	if (!also_faults)
-		set &= ~(1ull << (SIGBUS - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGSYS - 1));
-	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&set, (long)&old, 8);
-	return old;
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&sets[also_faults], (long)old, 8);
+	return *old;
 }
 
 void sys_signals_restore(uint64_t mask)
 {
-	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+	const uint64_t *set = &mask;
+
+	if (UNLIKELY(on_managed_stack())) {
+		masks.set = mask;
+		set = &masks.set;
+	}
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)set, 0, 8);
 }
 
 int sys_fd_move_high(int fd)

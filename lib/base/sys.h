@@ -38,6 +38,12 @@ int sys_gate_map(void);
  */
 long sys_call6(long nr, long a, long b, long c, long d, long e, long f);
 
+/* The gate itself, without the hook below, and the code on its page to which a signal handler
+ * returns: for code that is entered by the kernel. [const after sys_gate_map] */
+typedef long sys_gate_fn(long nr, long a, long b, long c, long d, long e, long f);
+extern sys_gate_fn *sys_gate;
+extern void *sys_restorer;
+
 /* Hook for fault injection: when set, asked before each call; a negative result is returned
  * instead of making the call. Set by tests only. */
 extern long (*sys_inject)(long nr);
@@ -59,6 +65,13 @@ uint64_t now_ns(void);
  */
 int sys_signal_install(int sig, void (*handler)(int, void *, void *), uint64_t mask,
     unsigned long flags, struct sys_sigaction *ret_old);
+
+/* Whether the caller's stack is managed memory (a coroutine's): its pages may be absent, so that no
+ * address of a local variable may be given to the kernel. */
+static inline bool on_managed_stack(void)
+{
+	return in_window((uintptr_t)__builtin_frame_address(0));
+}
 
 /* Block all signals but none of SIGBUS, SIGSEGV, SIGSYS unless @also_faults. Return: the mask
  * before. Context: any. */

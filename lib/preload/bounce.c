@@ -11,10 +11,13 @@
 
 #include "base/ensure.h"
 #include "base/sys.h"
+#include "preload/altstack.h"
+#include "preload/stack_switch.h"
 
 #define NR_USES     24u
 #define NR_BIGS     64u
 #define NR_EASY     8u /* uses below this depth are never looked at for being abandoned */
+#define RUN_BYTES   ((size_t)48 << 10)   /* as the fault path's 25 KiB (measured), and room */
 #define STACK_BYTES ((uintptr_t)8 << 20) /* farther apart: another stack (usual stack limit) */
 #define ARENA_BYTES (BOUNCE_CHUNK_BYTES + ((size_t)64 << 10))
 
@@ -24,6 +27,8 @@ struct use {
 	uintptr_t stack;
 	size_t top;      /* arena bytes in use, this use's included */
 	unsigned nr_big; /* mappings in use, this use's included */
+	/* Of bounce_run(): the memory that is a stack, 0 if none, and the stack pointer outside. */
+	uintptr_t run_base, caller_sp;
 };
 
 struct big {
@@ -153,6 +158,7 @@ int bounce_begin(struct bounce *b, uintptr_t sp, uintptr_t stack)
 
 	struct use *u = &t->uses[nr];
 	u->sp = 0;
+	u->run_base = 0;
 	atomic_store(&t->nr_uses, nr + 1);
 	u->top = nr ? u[-1].top : 0;
 	u->nr_big = nr ? u[-1].nr_big : 0;
@@ -165,11 +171,8 @@ int bounce_begin(struct bounce *b, uintptr_t sp, uintptr_t stack)
 int bounce_begin_here(struct bounce *b)
 {
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
-	stack_t ss = {0};
 
-	if (sys_call2(SYS_sigaltstack, 0, (long)&ss) || sp - (uintptr_t)ss.ss_sp >= ss.ss_size)
-		ss.ss_sp = NULL;
-	return bounce_begin(b, sp, (uintptr_t)ss.ss_sp);
+	return bounce_begin(b, sp, altstack_tag(sp));
 }
 
 static void *alloc_big(struct bounce_thread *t, struct use *u, size_t bytes)
@@ -204,4 +207,37 @@ void *bounce_alloc(struct bounce *b, size_t bytes)
 void bounce_end(struct bounce *b)
 {
 	uses_drop(b->thread, b->use);
+}
+
+long bounce_run(long (*fn)(void *arg), void *arg, uintptr_t sp)
+{
+	struct bounce b;
+	void *base;
+
+	if (bounce_begin(&b, sp, altstack_tag(sp)))
+		return fn(arg);
+	base = bounce_alloc(&b, RUN_BYTES);
+	if (!base) {
+		bounce_end(&b);
+		return fn(arg);
+	}
+	struct use *u = &b.thread->uses[b.use];
+	u->run_base = (uintptr_t)base;
+	long result = stack_switch((char *)base + RUN_BYTES, fn, arg, &u->caller_sp);
+	u->run_base = 0;
+	bounce_end(&b);
+	return result;
+}
+
+uintptr_t bounce_caller_sp(uintptr_t sp)
+{
+	if (!mine)
+		return sp;
+	for (unsigned i = atomic_load(&mine->nr_uses); i-- > 0;) {
+		const struct use *u = &mine->uses[i];
+
+		if (u->run_base && sp - u->run_base < RUN_BYTES)
+			return u->caller_sp;
+	}
+	return sp;
 }

@@ -43,4 +43,15 @@ void *bounce_alloc(struct bounce *b, size_t bytes);
 
 void bounce_end(struct bounce *b);
 
+/*
+ * Call @fn(@arg) on unmanaged memory: for callers whose own stack is managed, so that it is not
+ * needed while a lock is held, nor by the kernel. A handler of the program that interrupts @fn runs
+ * on the caller's stack. @sp: above all that @fn's own uses give. Where there is no memory, @fn
+ * runs in place. Return: what @fn returned. Context: as bounce_begin().
+ */
+long bounce_run(long (*fn)(void *arg), void *arg, uintptr_t sp);
+
+/* Where @sp is on a stack of bounce_run(): the stack pointer of its caller; else @sp itself. */
+uintptr_t bounce_caller_sp(uintptr_t sp);
+
 #endif

@@ -24,6 +24,8 @@
 
 #include "base/sys.h"
 #include "pager/pager.h"
+#include "preload/altstack.h"
+#include "preload/sigframe.h"
 #include "preload/signals.h"
 
 /* Comes back in si_errno: tells our filter's traps from those of a filter of the program. */
@@ -130,14 +132,26 @@ static void filter_build(struct program *p)
 	emit(p, BPF_RET | BPF_K, SECCOMP_RET_TRAP | TRAP_MARK, 0, 0);
 }
 
-static uintptr_t stack_tag(const ucontext_t *uc, uintptr_t sp)
+bool guard_would_trap(const greg_t *regs)
 {
-	uintptr_t base = (uintptr_t)uc->uc_stack.ss_sp;
+	static const int arg_regs[NR_ARGS] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+	const struct guard_info *info = guard_info((long)regs[REG_RAX]);
 
-	return sp >= base && sp - base < uc->uc_stack.ss_size ? base : 0;
+	for (int i = 0; i < NR_ARGS; i++)
+		if (info->arg[i].kind != ARG_VALUE && in_window((uintptr_t)regs[arg_regs[i]]))
+			return true;
+	return false;
 }
 
-/* SIGSYS, under the program's signal mask. */
+static long dispatch(void *trap)
+{
+	return guard_dispatch(trap);
+}
+
+/*
+ * SIGSYS, under the program's signal mask and on the stack of its call: handlers of the program run
+ * inside it. If that stack is managed, neither the call nor the return may be made from it.
+ */
 static void on_trap(int sig, void *info, void *context)
 {
 	siginfo_t *si = info;
@@ -162,9 +176,13 @@ static void on_trap(int sig, void *info, void *context)
 	    .args = {(long)regs[REG_RDI], (long)regs[REG_RSI], (long)regs[REG_RDX],
 	        (long)regs[REG_R10], (long)regs[REG_R8], (long)regs[REG_R9]},
 	    .sp = (uintptr_t)&t,
-	    .stack = stack_tag(uc, (uintptr_t)&t),
+	    .stack = altstack_tag((uintptr_t)&t),
 	    .uc = uc,
 	};
+	if (UNLIKELY(on_managed_stack())) {
+		regs[REG_RAX] = bounce_run(dispatch, &t, (uintptr_t)uc);
+		sigframe_leave(uc);
+	}
 	regs[REG_RAX] = guard_dispatch(&t);
 	if (is_watched)
 		blocked_window_resume();

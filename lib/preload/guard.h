@@ -121,6 +121,8 @@ struct guard_trap {
  */
 int guard_install(void);
 bool guard_is_installed(void);
+/* Whether a system call with these registers is one that the filter traps. Context: any. */
+bool guard_would_trap(const greg_t *regs);
 
 /*
  * Make call @nr on memory that may be managed, nested pointers too.

@@ -14,6 +14,7 @@
 
 #include "base/sys.h"
 #include "pager/pager.h"
+#include "preload/altstack.h"
 #include "preload/guard.h"
 #include "preload/signals.h"
 
@@ -235,13 +236,18 @@ long guard_dispatch(struct guard_trap *t)
 	}
 }
 
+static long dispatch(void *trap)
+{
+	return guard_dispatch(trap);
+}
+
 long guard_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 	struct guard_trap t = {.nr = nr, .args = {a, b, c, d, e, f}};
-	stack_t ss = {0};
 
 	t.sp = (uintptr_t)&t;
-	if (!sys_call2(SYS_sigaltstack, 0, (long)&ss) && t.sp - (uintptr_t)ss.ss_sp < ss.ss_size)
-		t.stack = (uintptr_t)ss.ss_sp;
+	t.stack = altstack_tag(t.sp);
+	if (UNLIKELY(on_managed_stack()))
+		return bounce_run(dispatch, &t, (uintptr_t)__builtin_frame_address(0));
 	return guard_dispatch(&t);
 }

@@ -18,7 +18,9 @@
 
 #include "base/sys.h"
 #include "pager/pager.h"
+#include "preload/altstack.h"
 #include "preload/guard.h"
+#include "preload/sigframe.h"
 #include "preload/signals.h"
 #include "preload/wrap_exec.h"
 
@@ -260,26 +262,23 @@ static long sigaction_call(const struct guard_trap *t)
 	if (signal_is_kept(sig)) {
 		signals_action(sig, t->args[1] ? &act : NULL, &old);
 	} else {
-		act.mask &= ~SIGNALS_KEPT;
-		long err = sys_call4(t->nr, sig, t->args[1] ? (long)&act : 0, (long)&old, 8);
+		long err = sigframe_action(sig, t->args[1] ? &act : NULL, &old);
 		if (err)
 			return err;
 	}
 	return t->args[2] && guard_copy((void *)t->args[2], &old, sizeof(old)) ? -EFAULT : 0;
 }
 
-/* The return from our handler sets the alternate stack to what its frame says. */
 static long sigaltstack_call(const struct guard_trap *t)
 {
+	uintptr_t sp = (uintptr_t)t->uc->uc_mcontext.gregs[REG_RSP];
 	stack_t ss, old;
 
 	if (t->args[0] && guard_copy(&ss, (void *)t->args[0], sizeof(ss)))
 		return -EFAULT;
-	long err = sys_call2(t->nr, t->args[0] ? (long)&ss : 0, (long)&old);
+	long err = altstack_change(t->args[0] ? &ss : NULL, &old, sp);
 	if (err)
 		return err;
-	if (t->args[0])
-		t->uc->uc_stack = ss;
 	return t->args[1] && guard_copy((void *)t->args[1], &old, sizeof(old)) ? -EFAULT : 0;
 }
 

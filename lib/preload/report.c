@@ -5,6 +5,7 @@
  * They outlive an exec of that process: the next program takes them over. Ended by a signal, the
  * process cannot report: nobody is left who could.
  */
+#include "preload/bounce.h"
 #include "preload/report.h"
 
 #include <dlfcn.h>
@@ -147,9 +148,19 @@ static void run_report(int made_fd, int status)
 	close(fd);
 }
 
+static long end_counting(void *arg)
+{
+	(void)arg;
+	pager_at_exit();
+	return 0;
+}
+
 void report_at_exit(int status)
 {
-	pager_at_exit();
+	if (on_managed_stack())
+		bounce_run(end_counting, NULL, (uintptr_t)__builtin_frame_address(0));
+	else
+		end_counting(NULL);
 	if (atomic_load(&shared_fd) < 0 || getpid() != owner || !*cli)
 		return;
 	int fd = atomic_exchange(&shared_fd, -1);

@@ -5,8 +5,7 @@
  * The program's dispositions are immutable records in a small ring per signal, published by index:
  * readers in fault context and forked children never meet a lock that somebody holds.
  *
- * Limits: a program's handler for one of the three runs on the stack of the fault even where
- * SA_ONSTACK was asked for, and is re-entered by a fault of its own.
+ * Limit: a program's handler for one of the three is re-entered by a fault of its own.
  */
 #include "preload/signals.h"
 
@@ -16,8 +15,10 @@
 
 #include "base/ensure.h"
 #include "pager/pager.h"
+#include "preload/altstack.h"
 #include "preload/blocked_window.h"
 #include "preload/guard.h"
+#include "preload/sigframe.h"
 
 #define NR_RECORDS 64u /* a reader would have to sleep through as many sigaction() calls */
 #define SI_IS_SYNC 0   /* si_code above: raised by the kernel for what this thread just did */
@@ -66,7 +67,7 @@ void signals_action(int sig, const struct sys_sigaction *act, struct sys_sigacti
 	}
 }
 
-static void send_to_self(int sig, siginfo_t *si)
+static void send_to_self(int sig, const siginfo_t *si)
 {
 	long pid = sys_call0(SYS_getpid), tid = sys_call0(SYS_gettid);
 
@@ -77,9 +78,37 @@ static void send_to_self(int sig, siginfo_t *si)
 
 static void set_default(int sig)
 {
-	struct sys_sigaction dfl = {.handler = (void *)SIG_DFL};
+	static const struct sys_sigaction dfl = {.handler = (void *)SIG_DFL};
 
 	sys_call4(SYS_rt_sigaction, sig, (long)&dfl, 0, 8);
+}
+
+static void send_ready(void)
+{
+	uint64_t ready = emulated_pending & ~emulated_mask;
+
+	emulated_pending &= ~ready;
+	for (int sig = 1; sig < 64; sig++)
+		if (ready & SIGNAL_BIT(sig))
+			send_to_self(sig, NULL);
+}
+
+uint64_t signals_emulated_mask(void)
+{
+	return emulated_mask;
+}
+
+void signals_set_emulated_mask(uint64_t mask)
+{
+	emulated_mask = mask;
+}
+
+void signals_flush(void)
+{
+	if (LIKELY(!(emulated_pending & ~emulated_mask)))
+		return;
+	sys_signals_block(true);
+	send_ready();
 }
 
 int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *ret_old)
@@ -105,56 +134,61 @@ int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *
 	}
 	*mask = view & ~(SIGNALS_KEPT | SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
 	emulated_mask = view & SIGNALS_KEPT;
-	uint64_t ready = emulated_pending & ~emulated_mask;
-	if (UNLIKELY(ready)) {
-		emulated_pending &= ~ready;
-		for (int sig = 1; sig < 64; sig++)
-			if (ready & SIGNAL_BIT(sig))
-				send_to_self(sig, NULL);
-	}
+	if (UNLIKELY(emulated_pending & ~emulated_mask))
+		send_ready();
 	return 0;
 }
 
-static void run_handler(int sig, const struct sys_sigaction *act, siginfo_t *si, ucontext_t *uc)
+bool signals_handler(int sig, struct sys_sigaction *ret_act, uint64_t *mask)
 {
-	uint64_t *interrupted = (uint64_t *)&uc->uc_sigmask;
-	uint64_t mask = *interrupted | act->mask;
+	struct disposition *d = disposition_of(sig);
+	struct sys_sigaction act = d->record[atomic_load(&d->current)];
 
-	if (!(act->flags & SA_NODEFER))
-		mask |= SIGNAL_BIT(sig);
-	if (act->flags & SA_RESETHAND) {
+	if (emulated_mask & SIGNAL_BIT(sig) || act.handler == (void *)SIG_DFL ||
+	    act.handler == (void *)SIG_IGN)
+		return false;
+	if (act.flags & SA_RESETHAND) {
 		struct sys_sigaction dfl = {.handler = (void *)SIG_DFL};
 
-		disposition_set(disposition_of(sig), &dfl, NULL);
+		disposition_set(d, &dfl, NULL);
 	}
-	sys_signals_restore(mask & ~SIGNALS_KEPT);
-	((void (*)(int, siginfo_t *, void *))act->handler)(sig, si, uc);
-	*interrupted &= ~SIGNALS_KEPT; /* the handler may have set a mask to return to */
+	*mask |= act.mask;
+	if (!(act.flags & SA_NODEFER))
+		*mask |= SIGNAL_BIT(sig);
+	*ret_act = act;
+	return true;
+}
+
+void signals_die(int sig, const siginfo_t *si, ucontext_t *uc)
+{
+	/* The signal waits, blocked, until the caller's handler returns. */
+	sys_signals_block(true);
+	*(uint64_t *)&uc->uc_sigmask &= ~SIGNALS_KEPT;
+	set_default(sig);
+	send_to_self(sig, si);
 }
 
 void signals_deliver(int sig, siginfo_t *si, ucontext_t *uc)
 {
 	struct disposition *d = disposition_of(sig);
-	struct sys_sigaction act = d->record[atomic_load(&d->current)];
+	struct sys_sigaction act;
 	bool is_sync = si->si_code > SI_IS_SYNC;
-	bool is_blocked = emulated_mask & SIGNAL_BIT(sig);
+	/* Sent by somebody while this thread is between two stacks: a moment later. */
+	bool is_between = altstack_is_own((uintptr_t)uc->uc_mcontext.gregs[REG_RSP]);
+	uint64_t mask = *(uint64_t *)&uc->uc_sigmask;
 
-	if (is_blocked && !is_sync) {
+	if (!is_sync && (is_between || emulated_mask & SIGNAL_BIT(sig))) {
 		emulated_pending |= SIGNAL_BIT(sig);
 		return;
 	}
-	if (act.handler == (void *)SIG_IGN && !is_sync)
+	if (d->record[atomic_load(&d->current)].handler == (void *)SIG_IGN && !is_sync)
 		return;
-	if (!is_blocked && act.handler != (void *)SIG_DFL && act.handler != (void *)SIG_IGN) {
-		run_handler(sig, &act, si, uc);
-		return;
+	if (!is_between && signals_handler(sig, &act, &mask)) {
+		/* Its frame may have to be written to absent pages. */
+		sys_signals_block(false);
+		sigframe_deliver(&act, sig, si, uc, mask);
 	}
-	/* Deadly. The signal waits, blocked, until the caller's handler returns. */
-	uint64_t all = ~0ull;
-	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8);
-	*(uint64_t *)&uc->uc_sigmask &= ~SIGNALS_KEPT;
-	set_default(sig);
-	send_to_self(sig, si);
+	signals_die(sig, si, uc);
 }
 
 /* SIGBUS and SIGSEGV. All signals are blocked. */
@@ -165,6 +199,8 @@ static void on_fault(int sig, void *info, void *context)
 	uintptr_t addr = (uintptr_t)si->si_addr;
 	int saved_errno = errno;
 
+	if (UNLIKELY(!altstack_own()))
+		altstack_adopt(&uc->uc_stack);
 	if (LIKELY(si->si_code > SI_IS_SYNC && in_window(addr))) {
 		enum access access =
 		    uc->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
@@ -185,7 +221,7 @@ static void on_fault(int sig, void *info, void *context)
 		}
 		si->si_signo = sig;
 	}
-	if (si->si_code > SI_IS_SYNC && guard_fixup(uc))
+	if (si->si_code > SI_IS_SYNC && (guard_fixup(uc) || sigframe_retry_trap(si, uc)))
 		return;
 	signals_deliver(sig, si, uc);
 }
@@ -204,8 +240,12 @@ int signals_install(void)
 {
 	if (atomic_load(&installed))
 		return 0;
+	int err = altstack_start();
+	if (err)
+		return err;
+	altstack_thread_start();
 	for (int i = 0; i < 2; i++) {
-		int err = signals_take(i ? SIGSEGV : SIGBUS, on_fault, ~0ull, 0);
+		err = signals_take(i ? SIGSEGV : SIGBUS, on_fault, ~0ull, SA_ONSTACK);
 
 		if (err)
 			return err;
@@ -226,7 +266,8 @@ static const int kept_signals[] = {SIGBUS, SIGSEGV, SIGSYS};
 
 void signals_before_exec(void)
 {
-	struct sys_sigaction act, ign = {.handler = (void *)SIG_IGN};
+	static const struct sys_sigaction ign = {.handler = (void *)SIG_IGN};
+	struct sys_sigaction act;
 
 	if (!signals_are_installed())
 		return;
@@ -248,6 +289,6 @@ void signals_after_exec(void)
 	for (int i = 0; i < 2; i++) {
 		signals_action(kept_signals[i], NULL, &act);
 		if (act.handler == (void *)SIG_IGN)
-			sys_signal_install(kept_signals[i], on_fault, ~0ull, 0, NULL);
+			sys_signal_install(kept_signals[i], on_fault, ~0ull, SA_ONSTACK, NULL);
 	}
 }

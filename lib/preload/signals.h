@@ -47,11 +47,25 @@ void signals_action(int sig, const struct sys_sigaction *act, struct sys_sigacti
 int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *ret_old);
 
 /*
- * The program's turn: do with this signal what the kernel would have done. Returns if a handler
- * ran and returned, or if the process is about to die of it when the caller's own handler
+ * The program's turn: do with this signal what the kernel would have done. Returns only if no
+ * handler is to run, or if the process is about to die of it when the caller's own handler
  * returns. @uc: the interrupted context, as the kernel gave it to our handler.
  */
 void signals_deliver(int sig, siginfo_t *si, ucontext_t *uc);
+
+/* What a kept signal is to the program now. Return: whether a handler; then *@ret_act is what to
+ * run, and *@mask, that of the interrupted context, has become the handler's. Context: fault. */
+bool signals_handler(int sig, struct sys_sigaction *ret_act, uint64_t *mask);
+
+/* Let the process die of @sig when the caller's handler returns to @uc. Context: fault. */
+void signals_die(int sig, const siginfo_t *si, ucontext_t *uc);
+
+/* The kept signals that this thread believes blocked. Context: any. */
+uint64_t signals_emulated_mask(void);
+void signals_set_emulated_mask(uint64_t mask);
+/* Send those that arrived meanwhile and are not blocked; then all signals are, until the caller's
+ * handler returns. Context: fault. */
+void signals_flush(void);
 
 /* Before exec: a kept signal that the program ignores must be ignored by the next program. */
 void signals_before_exec(void);

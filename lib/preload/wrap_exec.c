@@ -39,23 +39,39 @@ static void keep_open(bool is_kept)
 		sys_call3(SYS_fcntl, kept_fd, F_SETFD, is_kept ? 0 : FD_CLOEXEC);
 }
 
-static long exec_now(int dir_fd, const struct exec_image *image, int flags, bool is_at)
+struct exec {
+	int dir_fd, flags;
+	bool is_at;
+	const struct exec_image *image;
+};
+
+static long exec_here(void *arg)
 {
-	bool is_unmanaged = exec_is_unmanaged(is_at ? dir_fd : AT_FDCWD, image->path, flags);
+	const struct exec e = *(struct exec *)arg;
+	const struct exec_image *i = e.image;
+	bool is_unmanaged = exec_is_unmanaged(e.is_at ? e.dir_fd : AT_FDCWD, i->path, e.flags);
 
 	if (is_unmanaged)
-		pager_unmanaged_exec(image->path, false);
+		pager_unmanaged_exec(i->path, false);
 	signals_before_exec();
 	keep_open(true);
-	long err =
-	    is_at ? sys_call5(SYS_execveat, dir_fd, (long)image->path, (long)image->argv,
-	                (long)image->envp, flags)
-	          : sys_call3(SYS_execve, (long)image->path, (long)image->argv, (long)image->envp);
+	long err = e.is_at ? sys_call5(SYS_execveat, e.dir_fd, (long)i->path, (long)i->argv,
+	                         (long)i->envp, e.flags)
+	                   : sys_call3(SYS_execve, (long)i->path, (long)i->argv, (long)i->envp);
 	keep_open(false);
 	signals_after_exec();
 	if (is_unmanaged)
-		pager_unmanaged_exec(image->path, true);
+		pager_unmanaged_exec(i->path, true);
 	return err;
+}
+
+static long exec_now(int dir_fd, const struct exec_image *image, int flags, bool is_at)
+{
+	struct exec e = {.dir_fd = dir_fd, .flags = flags, .is_at = is_at, .image = image};
+
+	if (on_managed_stack())
+		return bounce_run(exec_here, &e, (uintptr_t)__builtin_frame_address(0));
+	return exec_here(&e);
 }
 
 /* Return: -errno, if at all. */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The mapping calls of libc, by their public names. */
+/*
+ * The mapping calls of libc, by their public names. From a managed stack they go the guard's way,
+ * which leaves that stack: its pages must not be needed while the map lock is held.
+ */
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -7,12 +10,16 @@
 
 #include "base/sys.h"
 #include "pager/pager.h"
+#include "preload/guard.h"
 #include "preload/real.h"
 #include "preload/start.h"
 
 EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	preload_start();
+	if (UNLIKELY(on_managed_stack()))
+		return (void *)with_errno(
+		    guard_call(SYS_mmap, (long)addr, (long)len, prot, flags, fd, offset));
 	return (void *)with_errno(pager_mmap((uintptr_t)addr, len, prot, flags, fd, offset));
 }
 
@@ -23,6 +30,8 @@ EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t
 
 EXPORT int munmap(void *addr, size_t len)
 {
+	if (UNLIKELY(on_managed_stack()))
+		return (int)with_errno(guard_call(SYS_munmap, (long)addr, (long)len, 0, 0, 0, 0));
 	return (int)with_errno(pager_munmap((uintptr_t)addr, len));
 }
 
@@ -33,17 +42,26 @@ EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
 	va_start(args, flags);
 	void *new_addr = flags & MREMAP_FIXED ? va_arg(args, void *) : NULL;
 	va_end(args);
+	if (UNLIKELY(on_managed_stack()))
+		return (void *)with_errno(guard_call(
+		    SYS_mremap, (long)old, (long)old_len, (long)new_len, flags, (long)new_addr, 0));
 	return (void *)with_errno(
 	    pager_mremap((uintptr_t)old, old_len, new_len, flags, (uintptr_t)new_addr));
 }
 
 EXPORT int mprotect(void *addr, size_t len, int prot)
 {
+	if (UNLIKELY(on_managed_stack()))
+		return (int)with_errno(
+		    guard_call(SYS_mprotect, (long)addr, (long)len, prot, 0, 0, 0));
 	return (int)with_errno(pager_mprotect((uintptr_t)addr, len, prot));
 }
 
 EXPORT int madvise(void *addr, size_t len, int advice)
 {
+	if (UNLIKELY(on_managed_stack()))
+		return (int)with_errno(
+		    guard_call(SYS_madvise, (long)addr, (long)len, advice, 0, 0, 0));
 	return (int)with_errno(pager_madvise((uintptr_t)addr, len, advice));
 }
 

@@ -19,8 +19,11 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "pager/pager.h"
+#include "preload/altstack.h"
+#include "preload/bounce.h"
+#include "preload/guard.h"
 #include "preload/real.h"
+#include "preload/sigframe.h"
 #include "preload/signals.h"
 
 #define SA_RESTORER_FLAG 0x04000000ul
@@ -70,6 +73,31 @@ static const sigset_t *kernel_mask(const sigset_t *set, sigset_t *copy)
 	return copy;
 }
 
+struct kernel_action {
+	int sig;
+	const struct sys_sigaction *act; /* or NULL */
+	struct sys_sigaction *old;
+};
+
+/* Copies, since what the arguments point to may lie on a managed stack. */
+static long kernel_action(void *arg)
+{
+	const struct kernel_action k = *(struct kernel_action *)arg;
+	struct sys_sigaction act = {0}, old = {0};
+	long err;
+
+	if (k.act)
+		act = *k.act;
+	if (signals_are_installed())
+		err = sigframe_action(k.sig, k.act ? &act : NULL, &old);
+	else
+		err = sys_call4(
+		    SYS_rt_sigaction, k.sig, k.act ? (long)&act : 0, (long)&old, sizeof(act.mask));
+	if (!err)
+		*k.old = old;
+	return err;
+}
+
 /* Return: 0 or -errno. */
 static long change_action(int sig, const struct sigaction *act, struct sigaction *old)
 {
@@ -87,10 +115,11 @@ static long change_action(int sig, const struct sigaction *act, struct sigaction
 	if (signals_are_installed() && signal_is_kept(sig)) {
 		signals_action(sig, act ? &new_act : NULL, &old_act);
 	} else {
-		if (signals_are_installed())
-			new_act.mask &= ~SIGNALS_KEPT;
+		struct kernel_action k = {sig, act ? &new_act : NULL, &old_act};
+		uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 		long err =
-		    sys_call4(SYS_rt_sigaction, sig, act ? (long)&new_act : 0, (long)&old_act, 8);
+		    on_managed_stack() ? bounce_run(kernel_action, &k, sp) : kernel_action(&k);
+
 		if (err)
 			return err;
 	}
@@ -173,9 +202,25 @@ EXPORT int siginterrupt(int sig, int is_interrupting)
 	return sigaction(sig, &act, NULL);
 }
 
+/* change_mask() from a managed stack: in two steps, neither of which gives the kernel an address on
+ * it. Return: 0 or -errno. */
+static long change_mask_in_steps(int how, const sigset_t *set, sigset_t *old)
+{
+	uint64_t wanted = set ? bits_of(set) & ~SIGNALS_OF_LIBC : 0, view;
+	uint64_t mask = sys_signals_block(false);
+	int err = signals_mask_change(how, set ? &wanted : NULL, &mask, &view);
+
+	if (!err && old)
+		set_bits(old, view);
+	sys_signals_restore(mask);
+	return err;
+}
+
 /* Return: 0 or -errno. */
 static long change_mask(int how, const sigset_t *set, sigset_t *old)
 {
+	if (UNLIKELY(on_managed_stack()) && signals_are_installed())
+		return change_mask_in_steps(how, set, old);
 	uint64_t wanted = set ? bits_of(set) & ~SIGNALS_OF_LIBC : 0, view = 0;
 	uint64_t allowed = wanted & ~(signals_are_installed() ? SIGNALS_KEPT : 0);
 	long err = sys_call4(SYS_rt_sigprocmask, how, set ? (long)&allowed : 0, (long)&view, 8);
@@ -329,22 +374,19 @@ EXPORT int sigsetmask(int bits)
 	return old_style_mask(SIG_SETMASK, bits);
 }
 
-/* The kernel builds signal frames on it: it must always be present. */
 EXPORT int sigaltstack(const stack_t *ss, stack_t *old)
 {
-	if (ss && !(ss->ss_flags & SS_DISABLE) && in_window((uintptr_t)ss->ss_sp)) {
-		int err = pager_release((uintptr_t)ss->ss_sp, ss->ss_size);
-
-		if (err)
-			return (int)with_errno(err);
-	}
-	/* Not through the guard: what it would set inside its handler is undone when that returns.
-	 */
+	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	stack_t in, out;
-	if (ss)
-		in = *ss;
-	long err = sys_call2(SYS_sigaltstack, ss ? (long)&in : 0, old ? (long)&out : 0);
-	if (!err && old)
-		*old = out;
+	long err;
+
+	if (ss && guard_copy(&in, ss, sizeof(in)))
+		return (int)with_errno(-EFAULT);
+	if (signals_are_installed())
+		err = altstack_change(ss ? &in : NULL, &out, sp);
+	else
+		err = sys_call2(SYS_sigaltstack, ss ? (long)&in : 0, (long)&out);
+	if (!err && old && guard_copy(old, &out, sizeof(out)))
+		err = -EFAULT;
 	return (int)with_errno(err);
 }

@@ -120,21 +120,41 @@ static int spawn_image(struct bounce *b, pid_t *pid, const struct exec_image *im
 	return err;
 }
 
-EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path,
-    const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *restrict attr,
-    char *const argv[restrict], char *const envp[restrict])
+struct spawn {
+	pid_t *pid;
+	const char *path;
+	const posix_spawn_file_actions_t *actions;
+	const posix_spawnattr_t *attr;
+	char *const *argv, *const *envp;
+};
+
+/* Return: 0 or errno. */
+static long spawn_here(void *arg)
 {
+	const struct spawn s = *(struct spawn *)arg;
 	struct exec_image image;
 	struct bounce b;
 
 	int err = -bounce_begin_here(&b);
 	if (err)
 		return err;
-	err = -exec_image_make(&b, path, argv, envp, &image);
+	err = -exec_image_make(&b, s.path, s.argv, s.envp, &image);
 	if (!err)
-		err = spawn_image(&b, pid, &image, actions, attr);
+		err = spawn_image(&b, s.pid, &image, s.actions, s.attr);
 	bounce_end(&b);
 	return err;
+}
+
+EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path,
+    const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *restrict attr,
+    char *const argv[restrict], char *const envp[restrict])
+{
+	struct spawn s = {pid, path, actions, attr, argv, envp};
+
+	/* libc's child reads what its parent has on the stack, with all signals blocked. */
+	if (on_managed_stack())
+		return (int)bounce_run(spawn_here, &s, (uintptr_t)__builtin_frame_address(0));
+	return (int)spawn_here(&s);
 }
 
 /* Return: 0 with the place of @file in @candidate, or errno. */

@@ -6,8 +6,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/sys.h"
 #include "pager/pager.h"
+#include "preload/altstack.h"
 #include "preload/blocked_window.h"
+#include "preload/bounce.h"
 #include "preload/real.h"
 
 struct start {
@@ -35,6 +38,7 @@ static void *run(void *arg)
 	void *result;
 
 	free(arg);
+	altstack_thread_start();
 	pthread_cleanup_push(before_end, NULL);
 	result = start.routine(start.arg);
 	pthread_cleanup_pop(1);
@@ -52,6 +56,23 @@ static void release_stack(const pthread_attr_t *attr)
 		pager_release((uintptr_t)addr, size);
 }
 
+struct create {
+	pthread_t *thread;
+	const pthread_attr_t *attr;
+	struct start *start;
+};
+
+/* Return: 0 or errno. */
+static long create(void *arg)
+{
+	const struct create c = *(struct create *)arg;
+
+	blocked_window_watch();
+	int err = real_pthread_create(c.thread, c.attr, run, c.start);
+	blocked_window_forget();
+	return err;
+}
+
 EXPORT int pthread_create(
     pthread_t *thread, const pthread_attr_t *attr, void *(*routine)(void *), void *arg)
 {
@@ -64,9 +85,11 @@ EXPORT int pthread_create(
 		return EAGAIN;
 	*start = (struct start){.routine = routine, .arg = arg};
 	release_stack(attr);
-	blocked_window_watch();
-	int err = real_pthread_create(thread, attr, run, start);
-	blocked_window_forget();
+	struct create c = {.thread = thread, .attr = attr, .start = start};
+	/* libc blocks all signals, and then reads what it has put on the stack. */
+	int err =
+	    (int)(on_managed_stack() ? bounce_run(create, &c, (uintptr_t)__builtin_frame_address(0))
+	                             : create(&c));
 	if (err)
 		free(start);
 	return err;
