@@ -142,7 +142,8 @@ static void take_all(void)
 {
 	static _Atomic unsigned turn;
 
-	if (!running || lock_is_held(&map_lock))
+	/* Faults are blocked in here: it must not take the stack that it runs on. */
+	if (!running || lock_is_held(&map_lock) || on_managed_stack())
 		return;
 	uint64_t mask = sys_signals_block(true);
 	if (lock_acquire_try(&map_lock)) {
