@@ -193,6 +193,16 @@ long sigframe_action(int sig, const struct sys_sigaction *act, struct sys_sigact
 	return 0;
 }
 
+void sigframe_adopt(int sig)
+{
+	struct sys_sigaction act;
+
+	/* sigframe_action() reports what we have taken already as the program's. */
+	if (!sys_call4(SYS_rt_sigaction, sig, 0, (long)&act, 8) && is_handler(act.handler) &&
+	    act.handler != (void *)fl_signal_entry)
+		sigframe_action(sig, &act, NULL);
+}
+
 /* --- to the program ------------------------------------------------------------------------ */
 
 /* The top of the stack that a handler's frame belongs on. */

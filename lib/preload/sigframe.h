@@ -25,6 +25,10 @@
  */
 long sigframe_action(int sig, const struct sys_sigaction *act, struct sys_sigaction *ret_old);
 
+/* Do that for a handler of @sig that the kernel was told of behind our back, by libc for its own
+ * signals. Harmless if there is none. Context: as above. */
+void sigframe_adopt(int sig);
+
 /*
  * Run the program's handler @act for a signal that interrupted @uc, under @mask, and never return.
  * If there is no room for its frame, do as the kernel: SIGSEGV.

@@ -21,7 +21,8 @@
 #include "preload/sigframe.h"
 
 #define NR_RECORDS 64u /* a reader would have to sleep through as many sigaction() calls */
-#define SI_IS_SYNC 0   /* si_code above: raised by the kernel for what this thread just did */
+#define NR_SIGNALS 64
+#define SI_IS_SYNC 0 /* si_code above: raised by the kernel for what this thread just did */
 
 struct disposition {
 	_Atomic uint32_t next;    /* records ever used */
@@ -253,6 +254,9 @@ int signals_install(void)
 	uint64_t kept = SIGNALS_KEPT, old = 0;
 	sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&kept, (long)&old, 8);
 	emulated_mask = old & SIGNALS_KEPT;
+	for (int sig = 1; sig <= NR_SIGNALS; sig++)
+		if (!signal_is_kept(sig))
+			sigframe_adopt(sig);
 	atomic_store(&installed, true);
 	return 0;
 }

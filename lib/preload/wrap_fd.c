@@ -56,7 +56,8 @@ static unsigned scan_end(void)
 {
 	struct rlimit limit;
 
-	if (sys_call2(SYS_getrlimit, RLIMIT_NOFILE, (long)&limit))
+	/* libc's is guarded: this may run on a managed stack. */
+	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return MIN_SCAN;
 	return (unsigned)MAX((rlim_t)MIN_SCAN, MIN(limit.rlim_cur, (rlim_t)1 << 20));
 }

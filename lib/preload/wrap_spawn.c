@@ -167,7 +167,8 @@ static int search(const char *file, char *candidate)
 	if (!*file)
 		return ENOENT;
 	while (exec_search_next(&path, file, candidate)) {
-		if (sys_call2(SYS_stat, (long)candidate, (long)&st) || S_ISDIR(st.st_mode))
+		/* libc's is guarded: this may run on a managed stack. */
+		if (stat(candidate, &st) || S_ISDIR(st.st_mode))
 			continue;
 		/* With the effective ids, as exec will. */
 		if (!sys_call4(SYS_faccessat2, AT_FDCWD, (long)candidate, X_OK, AT_EACCESS) ||

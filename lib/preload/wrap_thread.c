@@ -2,8 +2,10 @@
 /*
  * pthread_create: keeps faults deliverable while glibc starts and ends the thread
  * (blocked_window.h). The new thread inherits the mask that its creator has at that moment.
+ * pthread_cancel: the first one of a process may be lost on a thread that is on a managed stack.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/sys.h"
@@ -12,6 +14,7 @@
 #include "preload/blocked_window.h"
 #include "preload/bounce.h"
 #include "preload/real.h"
+#include "preload/sigframe.h"
 
 struct start {
 	void *(*routine)(void *);
@@ -19,10 +22,12 @@ struct start {
 };
 
 REAL(pthread_create);
+REAL(pthread_cancel);
 
 RESOLVE_EARLY static void resolve(void)
 {
 	RESOLVE(pthread_create);
+	RESOLVE(pthread_cancel);
 }
 
 static void before_end(void *arg)
@@ -62,14 +67,28 @@ struct create {
 	struct start *start;
 };
 
+/* libc's own two signals: it takes them when it first needs them. */
+#define SIGNAL_CANCEL 32
+#define SIGNAL_SETXID 33
+
+static long adopt(void *sig)
+{
+	sigframe_adopt((int)(intptr_t)sig);
+	return 0;
+}
+
 /* Return: 0 or errno. */
 static long create(void *arg)
 {
 	const struct create c = *(struct create *)arg;
+	static _Atomic bool has_adopted;
 
+	release_stack(c.attr);
 	blocked_window_watch();
 	int err = real_pthread_create(c.thread, c.attr, run, c.start);
 	blocked_window_forget();
+	if (!err && !atomic_exchange(&has_adopted, true))
+		adopt((void *)SIGNAL_SETXID);
 	return err;
 }
 
@@ -84,7 +103,6 @@ EXPORT int pthread_create(
 	if (!start)
 		return EAGAIN;
 	*start = (struct start){.routine = routine, .arg = arg};
-	release_stack(attr);
 	struct create c = {.thread = thread, .attr = attr, .start = start};
 	/* libc blocks all signals, and then reads what it has put on the stack. */
 	int err =
@@ -92,5 +110,19 @@ EXPORT int pthread_create(
 	                             : create(&c));
 	if (err)
 		free(start);
+	return err;
+}
+
+EXPORT int pthread_cancel(pthread_t thread)
+{
+	static _Atomic bool has_adopted;
+	int err = NEED(pthread_cancel)(thread);
+
+	if (!pager_is_running() || atomic_exchange(&has_adopted, true))
+		return err;
+	if (on_managed_stack())
+		bounce_run(adopt, (void *)SIGNAL_CANCEL, (uintptr_t)__builtin_frame_address(0));
+	else
+		adopt((void *)SIGNAL_CANCEL);
 	return err;
 }

@@ -377,6 +377,29 @@ static void test_alternate(int times)
 	}
 }
 
+static void on_sigsys(int sig, siginfo_t *si, void *context)
+{
+	char here;
+
+	(void)context;
+	CHECK(sig == SIGSYS && si->si_pid == getpid() && is_on(&alt, &here));
+	CHECK(write(pair[1], paged, 100) == 100 && read(pair[0], paged + 100, 100) == 100);
+	nr_handled++;
+}
+
+/* The signals that the pager lives on, sent by somebody. */
+static void test_sent(int times)
+{
+	set_alt(managed_pages(65536), 65536, 0);
+	set_action(SIGSYS, on_sigsys, SA_ONSTACK);
+	nr_handled = 0;
+	for (int i = 0; i < times; i++)
+		CHECK(raise(SIGSYS) == 0 && nr_handled == i + 1);
+	CHECK(signal(SIGSYS, SIG_DFL) != SIG_ERR);
+	CHECK(munmap(alt.ss_sp, 65536) == 0);
+	set_alt(NULL, 0, SS_DISABLE);
+}
+
 /* A runtime that makes the call itself, with nothing managed in sight. */
 static void test_raw_alternate(void)
 {
@@ -643,6 +666,7 @@ int main(int argc, char **argv)
 		test_overflow(1000);
 		test_alternate(100);
 		test_raw_alternate();
+		test_sent(100);
 		test_context(1000);
 		test_jumps(5000);
 		test_together(100);
