@@ -195,6 +195,29 @@ static void test_coroutines(int tick_us)
 			free(coroutines[i].uc_stack.ss_sp);
 }
 
+static volatile bool is_over;
+
+/* libc interrupts every thread for this, with a signal of its own. */
+static void *change_ids(void *arg)
+{
+	while (!is_over) {
+		CHECK(setuid(getuid()) == 0);
+		usleep(500);
+	}
+	return arg;
+}
+
+static void test_setxid(void)
+{
+	pthread_t thread;
+
+	is_over = false;
+	CHECK(pthread_create(&thread, NULL, change_ids, NULL) == 0);
+	test_coroutines(0);
+	is_over = true;
+	CHECK(pthread_join(thread, NULL) == 0);
+}
+
 static void exit_here(void)
 {
 	exit(23);
@@ -662,6 +685,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < rounds; i++) {
 		test_coroutines(0);
 		test_coroutines(1000);
+		test_setxid();
 		test_exit_on_coroutine();
 		test_overflow(1000);
 		test_alternate(100);
