@@ -2,9 +2,13 @@
 /* Alternate signal stacks; see altstack.h. */
 #include "preload/altstack.h"
 
+#include <elf.h>
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -25,7 +29,7 @@ struct own {
 
 static _Thread_local struct own my __attribute__((tls_model("initial-exec")));
 static pthread_key_t key;
-static bool has_key; /* [const after altstack_start] */
+static bool has_key, is_raw; /* [const after altstack_start] */
 
 /*
  * Free stacks, linked through their lowest words; never unmapped, so that a stale head can be
@@ -108,14 +112,53 @@ static void thread_end(void *base)
 	if (!my.base)
 		return;
 	my.base = NULL;
-	sys_call2(SYS_sigaltstack, (long)&none, 0);
+	if (!is_raw)
+		sys_call2(SYS_sigaltstack, (long)&none, 0);
 	stack_give(base);
+}
+
+/* Whether the notes at @at are those of the Go linker. */
+static bool has_go_note(const char *at, const char *end)
+{
+	while (end - at >= (ptrdiff_t)sizeof(ElfW(Nhdr)) + 4) {
+		const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
+		const char *name = at + sizeof(*note);
+
+		if (note->n_namesz == 4 && !memcmp(name, "Go\0", 4))
+			return true;
+		at = name + ((note->n_namesz + 3) & ~3u) + ((note->n_descsz + 3) & ~3u);
+	}
+	return false;
+}
+
+static bool is_go_program(void)
+{
+	const ElfW(Phdr) *ph = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+	unsigned long nr = ph ? getauxval(AT_PHNUM) : 0;
+	uintptr_t bias = 0;
+
+	for (unsigned long i = 0; i < nr; i++)
+		if (ph[i].p_type == PT_PHDR)
+			bias = (uintptr_t)ph - ph[i].p_vaddr;
+	for (unsigned long i = 0; i < nr; i++) {
+		const char *notes = (const char *)(bias + ph[i].p_vaddr);
+
+		if (ph[i].p_type == PT_NOTE && has_go_note(notes, notes + ph[i].p_memsz))
+			return true;
+	}
+	return false;
+}
+
+bool altstack_is_raw(void)
+{
+	return is_raw;
 }
 
 int altstack_start(void)
 {
 	if (has_key)
 		return 0;
+	is_raw = is_go_program();
 	int err = pthread_key_create(&key, thread_end);
 	if (err)
 		return -err;
@@ -138,8 +181,12 @@ static bool thread_take(void)
 
 void altstack_adopt(stack_t *uc_stack)
 {
-	if (!thread_take())
+	thread_take();
+	if (is_raw)
+		my.program = *uc_stack;
+	if (!my.base || is_raw)
 		return;
+	/* Perhaps set by a raw call of the program, which the guard did not see. */
 	if (uc_stack->ss_size)
 		my.program = *uc_stack;
 	*uc_stack = (stack_t){.ss_sp = my.base, .ss_size = ALTSTACK_BYTES};
@@ -149,7 +196,7 @@ void altstack_thread_start(void)
 {
 	uint64_t mask = sys_signals_block(false);
 
-	if (thread_take()) {
+	if (!is_raw && thread_take()) {
 		stack_t own = {.ss_sp = my.base, .ss_size = ALTSTACK_BYTES}, old = {0};
 
 		sys_call2(SYS_sigaltstack, (long)&own, (long)&old);
@@ -189,6 +236,9 @@ uintptr_t altstack_tag(uintptr_t sp)
 
 int altstack_change(const stack_t *ss, stack_t *ret_old, uintptr_t sp)
 {
+	if (is_raw)
+		return (int)sys_call2(SYS_sigaltstack, (long)ss, (long)ret_old);
+
 	stack_t old = my.program;
 	bool is_on = altstack_is_programs(sp);
 

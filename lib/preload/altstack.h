@@ -8,6 +8,12 @@
  * of the program runs: the kernel begins at its top again for whatever comes next. The program
  * sees and sets a stack of its own, which sigframe.c uses as the kernel would.
  */
+/*
+ * Go's runtime asks the kernel itself which alternate stack a thread has, takes the one it finds
+ * for its own, and dies of a handler that runs elsewhere. For Go programs the kernel's is therefore
+ * the program's (altstack_is_raw()), their own handlers are theirs alone, and a fault moves to our
+ * stack when its handler has begun on theirs.
+ */
 #ifndef FL_PRELOAD_ALTSTACK_H
 #define FL_PRELOAD_ALTSTACK_H
 
@@ -25,11 +31,15 @@
 /* Once, before any other. Return: 0 or -errno. Context: thread. */
 int altstack_start(void);
 
+/* Whether the kernel's alternate stack is the program's. [const after altstack_start] */
+bool altstack_is_raw(void);
+
 /* Give this thread its stack and tell the kernel. Harmless if it has one. Context: thread. */
 void altstack_thread_start(void);
 
-/* The same in a signal handler of ours: the kernel is told by the handler's return, through the
- * frame's @uc_stack. What the kernel had there becomes the program's. Context: fault. */
+/* In a signal handler of ours whose frame has @uc_stack, another than ours: see to it that this
+ * thread has one. The kernel is told by the handler's return, and what it had becomes the
+ * program's. Context: fault. */
 void altstack_adopt(stack_t *uc_stack);
 
 /* Ours, of this thread. Return: its lowest byte, or NULL. Context: any. */

@@ -279,6 +279,9 @@ static long sigaltstack_call(const struct guard_trap *t)
 	long err = altstack_change(t->args[0] ? &ss : NULL, &old, sp);
 	if (err)
 		return err;
+	/* The return from our handler sets the kernel's to what its frame says. */
+	if (t->args[0] && altstack_is_raw())
+		t->uc->uc_stack = ss;
 	return t->args[1] && guard_copy((void *)t->args[1], &old, sizeof(old)) ? -EFAULT : 0;
 }
 

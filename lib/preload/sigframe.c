@@ -176,7 +176,7 @@ long sigframe_action(int sig, const struct sys_sigaction *act, struct sys_sigact
 
 	if (act)
 		ours = *act;
-	if (act && sig > 0 && sig <= 64 && is_handler(act->handler)) {
+	if (act && sig > 0 && sig <= 64 && is_handler(act->handler) && !altstack_is_raw()) {
 		ours.restorer = record_of(sig, act);
 		ours.handler = fl_signal_entry;
 		ours.flags |= SA_SIGINFO | SA_ONSTACK | SA_RESTORER_FLAG;
@@ -205,6 +205,12 @@ void sigframe_adopt(int sig)
 
 /* --- to the program ------------------------------------------------------------------------ */
 
+/* Whether this thread has a stack of ours on which a fault may be taken: the kernel knows it. */
+static bool can_switch(void)
+{
+	return altstack_own() && !altstack_is_raw();
+}
+
 /* The top of the stack that a handler's frame belongs on. */
 static uintptr_t handler_stack(
     const struct sys_sigaction *act, const ucontext_t *from, uintptr_t sp, bool *is_alt)
@@ -217,7 +223,7 @@ static uintptr_t handler_stack(
 		*is_alt = true;
 		top = (uintptr_t)alt->ss_sp + alt->ss_size;
 	}
-	if (!altstack_own())
+	if (!can_switch())
 		live = (uintptr_t)__builtin_frame_address(0) - CODE_BELOW;
 	/* Not on our stack (the program has called the kernel behind our back, or the thread is
 	 * ending): the kernel's frame is in the way if it is on this one. */
@@ -329,16 +335,10 @@ static long deliver_here(void *delivery)
 	const struct delivery d = *(const struct delivery *)delivery;
 	/* The kernel's part is all that is read of it. */
 	ucontext_t copy __attribute__((aligned(16))), *uc = &copy;
-	char *own = altstack_own();
-	stack_t *alt = altstack_program();
 
 	memcpy(uc, d.uc, UC_BYTES);
-	if (own && uc->uc_stack.ss_sp != own) {
-		/* A raw sigaltstack() of the program, which the guard did not see. */
-		if (uc->uc_stack.ss_size)
-			*alt = uc->uc_stack;
-		uc->uc_stack = (stack_t){.ss_sp = own, .ss_size = ALTSTACK_BYTES};
-	}
+	if (uc->uc_stack.ss_sp != altstack_own())
+		altstack_adopt(&uc->uc_stack);
 	delivery_build(&d, uc);
 	signals_flush();
 	fl_signal_jump(uc);
@@ -349,7 +349,7 @@ static _Noreturn void deliver(struct delivery *d)
 	uintptr_t left;
 	char *own = altstack_own();
 
-	if (own && !altstack_is_own((uintptr_t)__builtin_frame_address(0)))
+	if (can_switch() && !altstack_is_own((uintptr_t)__builtin_frame_address(0)))
 		stack_switch(own + ALTSTACK_BYTES, deliver_here, d, &left);
 	deliver_here(d);
 	__builtin_unreachable();
@@ -394,10 +394,13 @@ static void take_programs_view(ucontext_t *uc)
 
 	signals_set_emulated_mask(view & SIGNALS_KEPT);
 	*mask_of(uc) = view & ~SIGNALS_KEPT;
-	altstack_change(&alt, NULL, (uintptr_t)uc->uc_mcontext.gregs[REG_RSP]);
-	uc->uc_stack = (stack_t){.ss_flags = SS_DISABLE};
-	if (altstack_own())
-		uc->uc_stack = (stack_t){.ss_sp = altstack_own(), .ss_size = ALTSTACK_BYTES};
+	if (!altstack_is_raw()) {
+		altstack_change(&alt, NULL, (uintptr_t)uc->uc_mcontext.gregs[REG_RSP]);
+		uc->uc_stack = (stack_t){.ss_flags = SS_DISABLE};
+		if (altstack_own())
+			uc->uc_stack =
+			    (stack_t){.ss_sp = altstack_own(), .ss_size = ALTSTACK_BYTES};
+	}
 	signals_flush();
 }
 
@@ -438,7 +441,7 @@ void sigframe_returned(ucontext_t *uc)
 	struct homecoming h = {.uc = uc, .is_programs = true};
 
 	sys_signals_block(false);
-	if (LIKELY(altstack_own()))
+	if (LIKELY(can_switch()))
 		come_home(&h);
 	take_programs_view(uc);
 	fl_signal_jump(uc);
@@ -449,7 +452,7 @@ void sigframe_leave(ucontext_t *uc)
 	struct homecoming h = {.uc = uc};
 
 	sys_signals_block(false);
-	if (LIKELY(altstack_own()))
+	if (LIKELY(can_switch()))
 		come_home(&h);
 	fl_signal_jump(uc);
 }

@@ -19,6 +19,7 @@
 #include "preload/blocked_window.h"
 #include "preload/guard.h"
 #include "preload/sigframe.h"
+#include "preload/stack_switch.h"
 
 #define NR_RECORDS 64u /* a reader would have to sleep through as many sigaction() calls */
 #define NR_SIGNALS 64
@@ -192,6 +193,30 @@ void signals_deliver(int sig, siginfo_t *si, ucontext_t *uc)
 	signals_die(sig, si, uc);
 }
 
+struct fault_args {
+	uintptr_t addr;
+	enum access access;
+};
+
+static long serve_here(void *arg)
+{
+	const struct fault_args *f = arg;
+
+	return pager_fault(f->addr, f->access);
+}
+
+/* On the stack that this handler began on, unless that is the program's alternate one. */
+static enum fault_result serve(uintptr_t addr, enum access access)
+{
+	char *own = altstack_own();
+
+	if (LIKELY(!own || altstack_is_own((uintptr_t)__builtin_frame_address(0))))
+		return pager_fault(addr, access);
+	struct fault_args f = {addr, access};
+	uintptr_t left;
+	return (enum fault_result)stack_switch(own + ALTSTACK_BYTES, serve_here, &f, &left);
+}
+
 /* SIGBUS and SIGSEGV. All signals are blocked. */
 static void on_fault(int sig, void *info, void *context)
 {
@@ -200,13 +225,13 @@ static void on_fault(int sig, void *info, void *context)
 	uintptr_t addr = (uintptr_t)si->si_addr;
 	int saved_errno = errno;
 
-	if (UNLIKELY(!altstack_own()))
+	if (UNLIKELY(!altstack_own() || uc->uc_stack.ss_sp != altstack_own()))
 		altstack_adopt(&uc->uc_stack);
 	if (LIKELY(si->si_code > SI_IS_SYNC && in_window(addr))) {
 		enum access access =
 		    uc->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
 		bool is_watched = blocked_window_pause();
-		enum fault_result result = pager_fault(addr, access);
+		enum fault_result result = serve(addr, access);
 
 		if (is_watched)
 			blocked_window_resume();
