@@ -5,7 +5,6 @@
  * They outlive an exec of that process: the next program takes them over. Ended by a signal, the
  * process cannot report: nobody is left who could.
  */
-#include "preload/bounce.h"
 #include "preload/report.h"
 
 #include <dlfcn.h>
@@ -25,6 +24,7 @@
 #include "base/sys.h"
 #include "faultline/telemetry.h"
 #include "pager/pager.h"
+#include "preload/bounce.h"
 #include "preload/real.h"
 #include "preload/reexec.h"
 #include "preload/wrap_exec.h"
