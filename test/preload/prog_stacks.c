@@ -218,6 +218,41 @@ static void test_setxid(void)
 	CHECK(pthread_join(thread, NULL) == 0);
 }
 
+static void on_alarm_jump(int sig, siginfo_t *si, void *context)
+{
+	(void)si, (void)context;
+	siglongjmp(jump, sig);
+}
+
+/* A handler leaves a call that blocks, on a managed stack, for good. */
+static void jump_out(int times)
+{
+	char in[100];
+	struct itimerval once = {.it_value.tv_usec = 50};
+
+	for (volatile int i = 0; i < times; i++)
+		if (!sigsetjmp(jump, 1)) {
+			CHECK(setitimer(ITIMER_REAL, &once, NULL) == 0);
+			for (;;)
+				CHECK(read(pair[0], in, sizeof(in)) < 0);
+		}
+	use_kernel(1, 1);
+}
+
+static void test_jumping_out(int times)
+{
+	ucontext_t *c = &coroutines[0];
+
+	set_action(SIGALRM, on_alarm_jump, 0);
+	CHECK(getcontext(c) == 0);
+	c->uc_stack.ss_sp = managed_pages(STACK_BYTES);
+	c->uc_stack.ss_size = STACK_BYTES;
+	c->uc_link = &scheduler;
+	makecontext(c, (void (*)(void))jump_out, 1, times);
+	CHECK(swapcontext(&scheduler, c) == 0);
+	CHECK(munmap(c->uc_stack.ss_sp, STACK_BYTES) == 0);
+}
+
 static void exit_here(void)
 {
 	exit(23);
@@ -686,6 +721,7 @@ int main(int argc, char **argv)
 		test_coroutines(0);
 		test_coroutines(1000);
 		test_setxid();
+		test_jumping_out(2000);
 		test_exit_on_coroutine();
 		test_overflow(1000);
 		test_alternate(100);
