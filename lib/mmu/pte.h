@@ -4,8 +4,8 @@
  * the book beside it.
  *
  *     63 62      57 56 55 54   52 51            12 11      7  6  5  4  3  2  1  0
- *    | 0| epoch   |NA|BS| state | frame number or |    0    | D| 0| 0| 0| U| W| P|
- *    |  |         |  |  |       | swap reference  |         |  |  |  |  |  |  |  |
+ *    | 0| epoch   |NA|BS| state | frame number or |  0 LK 0 | D| 0| 0| 0| U| W| P|
+ *    |  |         |  |  |       | swap reference  | (bit 9) |  |  |  |  |  |  |  |
  *
  * P is set exactly in state MAPPED. The states (design: "the life of a page"):
  *
@@ -36,6 +36,7 @@ enum page_state {
 #define PTE_WRITE     (1ull << 1)
 #define PTE_USER      (1ull << 2)
 #define PTE_DIRTY     (1ull << 6)
+#define PTE_LOCKED    (1ull << 9)  /* mlocked: once MAPPED it stays, unknown to the policy */
 #define PTE_BUSY      (1ull << 55) /* MAPPED, and being unmapped: wait */
 #define PTE_NO_ACCESS (1ull << 56) /* the program made it PROT_NONE: not even we can read it */
 
@@ -67,8 +68,8 @@ static inline struct frame_nr pte_frame(uint64_t pte)
 	return (struct frame_nr){(uint32_t)pte_payload(pte)};
 }
 
-/* An entry in @state with @payload; @flags: PTE_DIRTY, PTE_NO_ACCESS, PTE_BUSY,
- * or an epoch. */
+/* An entry in @state with @payload; @flags: PTE_DIRTY, PTE_NO_ACCESS, PTE_LOCKED,
+ * PTE_BUSY, or an epoch. */
 static inline uint64_t pte_make(enum page_state state, uint64_t payload, uint64_t flags)
 {
 	uint64_t pte = (uint64_t)state << PTE_STATE_SHIFT | payload << PTE_PAYLOAD_SHIFT | flags;

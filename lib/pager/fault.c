@@ -63,7 +63,8 @@ static bool allows(int prot, bool is_write)
 static void page_mapped(uint64_t *pte, struct frame_nr frame, bool is_dirty)
 {
 	pte_set(pte, PAGE_MAPPED, frame.v, is_dirty ? PTE_DIRTY : 0);
-	policy_insert(frame);
+	if (LIKELY(!(*pte & PTE_LOCKED)))
+		policy_insert(frame);
 }
 
 /*
@@ -116,6 +117,8 @@ static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct r
 	for (uint32_t i = 0; i < run; i++) {
 		struct vpn vpn = {f->vpn.v + i};
 
+		if (UNLIKELY(r->marks & REGION_LOCKED))
+			pte[i] |= PTE_LOCKED;
 		page_mapped(pte + i, frame_take(&pg.frames, vpn), true);
 	}
 	f->places -= run;
@@ -141,7 +144,8 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 		fr->buf = BUF_NONE;
 	}
 	pte_set(pte, PAGE_MAPPED, nr.v, is_dirty ? PTE_DIRTY : 0);
-	policy_touched(nr);
+	if (LIKELY(!(*pte & PTE_LOCKED)))
+		policy_touched(nr);
 	event_log(&pg.telemetry, EVENT_REFILL, f->vpn, fr->ref.v);
 	f->kind = KIND_REFILL;
 	return STEP_DONE;
@@ -275,6 +279,12 @@ static enum step look_at_page(struct fault *f, const struct region *r)
 	return step;
 }
 
+/* Absent when it was touched, it left management, and is present now. */
+static bool was_released(const struct region *r, bool is_write)
+{
+	return r->marks & REGION_RELEASED && r->prot & PROT_EXEC && allows(r->prot, is_write);
+}
+
 static enum step look(struct fault *f)
 {
 	enum step step = STEP_INVALID;
@@ -282,7 +292,7 @@ static enum step look(struct fault *f)
 	rwlock_read(&pg.map_lock);
 	const struct region *r = region_find(&pg.regions, vpn_addr(f->vpn));
 	if (r && r->is_foreign)
-		step = STEP_FOREIGN;
+		step = was_released(r, f->is_write) ? STEP_DONE : STEP_FOREIGN;
 	else if (r && allows(r->prot, f->is_write))
 		step = look_at_page(f, r);
 	rwlock_read_done(&pg.map_lock);

@@ -132,7 +132,7 @@ static int build_child(void)
 	if (err)
 		return err;
 	swap_fork_child(pg.swap);
-	mapping_forget_clean();
+	mapping_become_child();
 	err = mapping_register_all();
 	if (!err)
 		err = mapping_unseal();

@@ -2,12 +2,13 @@
 /*
  * The pager's state and what its files share. There is one pager per process.
  *
- *     fault.c      serves faults                mapping.c   mmap, munmap, mremap, mprotect, madvise
+ *     fault.c      serves faults                mapping.c   mmap, munmap
  *     readahead.c  how much to read at once     region.c    what is mapped where
  *     reclaim.c    takes frames away            remap.c     mremap
- *     writeback.c  ... and writes what is dirty fork.c      two pagers out of one
- *     pager.c      start, counters             check.c     does it all add up
- *     sample.c     memory outside
+ *     writeback.c  ... and writes what is dirty protect.c   mprotect; leaving management
+ *     pager.c      start, counters              advise.c    madvise, mincore, msync
+ *     check.c      does it all add up           mlock.c     mlock and its like
+ *     fork.c       two pagers out of one       sample.c    memory outside
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -42,6 +43,7 @@ struct pager {
 
 	struct rwlock map_lock; /* rank LOCK_MAP */
 	struct region_map regions;
+	_Atomic uint32_t lock_future; /* MCL_FUTURE, MCL_ONFAULT of the last mlockall */
 
 	struct ptab ptab;
 	struct frames frames;
@@ -96,7 +98,7 @@ void pager_publish(bool with_swap);
 /* Lock the L1 table of the page that @f belongs to. */
 struct pt_leaf lock_page_of(struct frame *f, struct vpn *ret_vpn);
 
-/* Set a PTE, keeping PTE_NO_ACCESS. L1 lock held. */
+/* Set a PTE, keeping PTE_NO_ACCESS and PTE_LOCKED. L1 lock held. */
 void pte_set(uint64_t *pte, enum page_state state, uint64_t payload, uint64_t flags);
 
 static inline void ref_free(struct swap_ref ref)
@@ -113,6 +115,10 @@ void reclaim_after_fork(void);
 
 /* Unmap up to MAX_BATCH pages by the policy's choice. Return: places freed. Context: fault. */
 uint32_t reclaim_batch(void);
+
+/* Evict these, at most MAX_BATCH, as if the policy had chosen them; one that has another page by
+ * now, harmlessly too. Context: thread, nothing held. */
+void reclaim_frames(const struct frame_nr *frames, uint32_t nr);
 
 /* Return when @nr places and buffers may be had, or perhaps fewer, but one at least: reclaims, or
  * waits for whoever does. Ends the process if swap is full and nothing can be evicted. Context:
@@ -186,8 +192,9 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write);
 int mapping_seal(void);   /* no access, and inherited by a forked child */
 int mapping_unseal(void); /* the program's protections, not inherited */
 int mapping_register_all(void);
-/* In a forked child: no mapped page is write-protected any more, so none is known to be clean. */
-void mapping_forget_clean(void);
+/* In a forked child: what madvise kept from it goes, nothing is locked, and no mapped page is
+ * write-protected any more, so none is known to be clean. */
+void mapping_become_child(void);
 
 /* --- fork.c --- */
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The mapping calls. Each holds the map lock exclusively, so that no fault looks at a region
- * that is changing; pages that are BUSY or READING are waited for. What is not managed goes to the
+ * The mapping calls: mmap and munmap, and what all of them share. Each holds the map lock
+ * exclusively, so that no fault looks at a region that is changing; pages that are BUSY or READING
+ * are waited for, before the lock is taken as far as can be. What is not managed goes to the
  * kernel untouched.
  *
  * Managed mappings carry the program's protections in the kernel too: a forbidden access is a
@@ -11,35 +12,47 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "base/ensure.h"
-#include "base/sys.h"
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ  22
-#define MADV_POPULATE_WRITE 23
-#endif
+/* What a managed mapping may not be: shared, a file, huge, a stack that grows (or, since the kernel
+ * must be able to build a signal frame there, any stack), or placed below 4 GiB. */
+#define FOREIGN_FLAGS (MAP_HUGETLB | MAP_GROWSDOWN | MAP_STACK | MAP_32BIT | MAP_SYNC)
 
-/* What a managed mapping may not be: shared, a file, huge, locked, a stack that grows (or, since
- * the kernel must be able to build a signal frame there, any stack), or placed below 4 GiB. */
-#define FOREIGN_FLAGS (MAP_HUGETLB | MAP_GROWSDOWN | MAP_LOCKED | MAP_STACK | MAP_32BIT | MAP_SYNC)
+/* End of the addresses that a program may use. */
+#define TASK_END 0x7ffffffff000ull
 
-static long raw_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset)
+/* Whether a page of the range waits for its bytes. Map lock held exclusively: no other begins to.
+ */
+static bool has_reading(uintptr_t start, uintptr_t end)
 {
-	return sys_call6(SYS_mmap, (long)addr, (long)len, prot, flags, fd, offset);
+	struct vpn vpn = vpn_of(MAX(start, WINDOW_START)), last = vpn_of(MIN(end, WINDOW_END));
+
+	while ((vpn = ptab_next(&pg.ptab, vpn, last)).v < last.v) {
+		struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
+		struct vpn stop = {MIN(leaf_end(vpn).v, last.v)};
+
+		for (; vpn.v < stop.v; vpn.v++)
+			if (pte_state(__atomic_load_n(leaf_pte(leaf, vpn), __ATOMIC_RELAXED)) ==
+			    PAGE_READING)
+				return true;
+	}
+	return false;
 }
 
-long mapping_raw_munmap(uintptr_t addr, size_t len)
-{
-	return sys_call2(SYS_munmap, (long)addr, (long)len);
-}
-
-uint64_t mapping_begin(void)
+uint64_t mapping_begin(uintptr_t start, uintptr_t end)
 {
 	uint64_t mask = sys_signals_block(false);
 
 	pager_enter();
+	/* Other threads that go on touching the range could keep this one waiting for ever. */
+	for (int tries = 0; tries < 4; tries++) {
+		rwlock_write(&pg.map_lock);
+		if (!has_reading(start, end))
+			return mask;
+		rwlock_write_done(&pg.map_lock);
+		mapping_each_page(start, end, mapping_page_still, NULL);
+	}
 	rwlock_write(&pg.map_lock);
 	return mask;
 }
@@ -51,6 +64,29 @@ long mapping_end(uint64_t mask, long result)
 	pager_leave();
 	sys_signals_restore(mask);
 	return result;
+}
+
+struct piece mapping_piece(uintptr_t at, uintptr_t end)
+{
+	struct piece p = {.start = at, .end = end, .kind = PIECE_KERNEL};
+
+	if (at < WINDOW_START) {
+		p.end = MIN(end, WINDOW_START);
+	} else if (at < WINDOW_END) {
+		uint32_t i = region_index(&pg.regions, at);
+		const struct region *r = i < pg.regions.nr ? &pg.regions.r[i] : NULL;
+
+		p.kind = PIECE_HOLE;
+		p.end = MIN(end, WINDOW_END);
+		if (r && r->start > at) {
+			p.end = MIN(p.end, r->start);
+		} else if (r) {
+			p.end = MIN(p.end, r->end);
+			p.kind = r->is_foreign ? PIECE_KERNEL : PIECE_MANAGED;
+			p.r = *r;
+		}
+	}
+	return p;
 }
 
 /* --- pages of a range --- */
@@ -71,7 +107,7 @@ static void wait_until_still(struct pt_leaf leaf, struct vpn vpn)
 
 void mapping_each_page(uintptr_t start, uintptr_t end, page_fn *fn, void *arg)
 {
-	struct vpn vpn = vpn_of(start), last = vpn_of(end);
+	struct vpn vpn = vpn_of(MAX(start, WINDOW_START)), last = vpn_of(MIN(end, WINDOW_END));
 
 	while ((vpn = ptab_next(&pg.ptab, vpn, last)).v < last.v) {
 		struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
@@ -133,6 +169,28 @@ uint32_t mapping_discard(uintptr_t start, uintptr_t end)
 	return nr_places;
 }
 
+void mapping_page_still(struct pt_leaf leaf, struct vpn vpn, void *arg)
+{
+	(void)leaf;
+	(void)vpn;
+	(void)arg;
+}
+
+void mapping_page_dirty(struct pt_leaf leaf, struct vpn vpn, void *arg)
+{
+	uint64_t *pte = leaf_pte(leaf, vpn);
+
+	(void)arg;
+	if (pte_state(*pte) == PAGE_MAPPED)
+		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
+}
+
+void mapping_hold_still(uintptr_t start, uintptr_t end)
+{
+	reclaim_stop();
+	mapping_each_page(start, end, mapping_page_still, NULL);
+}
+
 void mapping_give_back(uint32_t nr_places)
 {
 	places_give(&pg.frames, nr_places);
@@ -156,22 +214,48 @@ int mapping_make(uintptr_t addr, size_t len, int prot, int fixed)
 	if (p < 0)
 		return (int)p;
 	if ((uintptr_t)p != addr) {
-		mapping_raw_munmap((uintptr_t)p, len);
+		raw_munmap((uintptr_t)p, len);
 		return -EEXIST;
 	}
-	long err = sys_call3(SYS_madvise, p, (long)len, MADV_NOHUGEPAGE);
+	long err = raw_madvise(addr, len, MADV_NOHUGEPAGE);
 	/* Not inherited: a child made behind our back dies of a touch instead of reading zeros. */
 	if (!err || err == -EINVAL) /* EINVAL: a kernel without huge pages */
-		err = sys_call3(SYS_madvise, p, (long)len, MADV_DONTFORK);
+		err = raw_madvise(addr, len, MADV_DONTFORK);
 	if (!err)
 		err = transport_register(&pg.transport, addr, len);
 	if (err)
-		mapping_raw_munmap(addr, len);
+		raw_munmap(addr, len);
 	return (int)err;
 }
 
+int mapping_cut_out(uintptr_t start, uintptr_t end)
+{
+	const struct region *r = region_find(&pg.regions, start);
+
+	if (!r || r->start == start || r->end <= end)
+		return 0;
+	if (!raw_madvise(start, end - start, MADV_DONTDUMP))
+		return 0;
+	raw_madvise(start, end - start, MADV_DODUMP);
+	return -ENOMEM;
+}
+
+int mapping_unmap(uintptr_t start, uintptr_t end)
+{
+	int err = mapping_cut_out(start, end);
+
+	if (err)
+		return err;
+	uint32_t places = mapping_discard(start, end);
+	err = region_remove(&pg.regions, start, end);
+	if (!err)
+		err = (int)raw_munmap(start, end - start);
+	mapping_give_back(places);
+	return err;
+}
+
 /* Anywhere in the window. */
-static long mmap_anywhere(uintptr_t hint, size_t len, int prot)
+static long mmap_anywhere(uintptr_t hint, size_t len, int prot, uint8_t marks)
 {
 	uintptr_t addr = hint & ~PAGE_MASK;
 
@@ -183,263 +267,149 @@ static long mmap_anywhere(uintptr_t hint, size_t len, int prot)
 	int err = mapping_make(addr, len, prot, MAP_FIXED_NOREPLACE);
 	if (err)
 		return err == -EEXIST ? -ENOMEM : err;
-	err = region_add(
-	    &pg.regions, (struct region){.start = addr, .end = addr + len, .prot = prot});
+	err = region_add(&pg.regions,
+	    (struct region){.start = addr, .end = addr + len, .prot = prot, .marks = marks});
 	if (err) {
-		mapping_raw_munmap(addr, len);
+		raw_munmap(addr, len);
 		return err;
 	}
 	return (long)addr;
 }
 
-/* At a fixed address in the window, over whatever is there. */
-static long mmap_fixed(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset)
+/* At a fixed address in the window, over whatever is there. In the window even a small mapping is
+ * managed: it may be a piece of a larger one. */
+static long mmap_fixed(uintptr_t addr, size_t len, int prot, uint8_t marks)
 {
-	/* In the window even a small mapping is managed: it may be a piece of a larger one. */
-	bool is_managed = is_manageable(MAX(len, pg.config.min_map_bytes), prot, flags);
-	long result;
+	int err = mapping_cut_out(addr, addr + len);
 
-	if (addr & PAGE_MASK || addr + len > WINDOW_END)
-		return -EINVAL;
-	if (flags & MAP_FIXED_NOREPLACE && region_overlaps(&pg.regions, addr, addr + len))
-		return -EEXIST;
-	uint32_t places = mapping_discard(addr, addr + len);
-	int err = region_remove(&pg.regions, addr, addr + len);
 	if (err)
 		return err;
-	if (is_managed) {
-		result = mapping_make(addr, len, prot, MAP_FIXED);
-		if (!result)
-			result = (long)addr;
-	} else {
-		result = raw_mmap(addr, len, prot, flags, fd, offset);
-	}
-	if (result < 0)
-		mapping_raw_munmap(addr, len); /* as the kernel: what was there is gone */
-	else
-		region_add(&pg.regions,
+	uint32_t places = mapping_discard(addr, addr + len);
+	err = region_remove(&pg.regions, addr, addr + len);
+	if (!err)
+		err = mapping_make(addr, len, prot, MAP_FIXED);
+	if (!err)
+		err = region_add(&pg.regions,
 		    (struct region){
-		        .start = addr, .end = addr + len, .prot = prot, .is_foreign = !is_managed});
+		        .start = addr, .end = addr + len, .prot = prot, .marks = marks});
+	if (err)
+		raw_munmap(addr, len); /* what was there is gone */
 	mapping_give_back(places);
+	return err ? err : (long)addr;
+}
+
+void mapping_replaced(uintptr_t start, uintptr_t end, int prot)
+{
+	start = MAX(start, WINDOW_START);
+	end = MIN(end, WINDOW_END);
+	if (start >= end)
+		return;
+	uint32_t places = mapping_discard(start, end);
+	int err = region_remove(&pg.regions, start, end);
+	if (!err && prot >= 0)
+		err = region_add(&pg.regions,
+		    (struct region){.start = start, .end = end, .prot = prot, .is_foreign = true});
+	ensure(!err); /* the kernel would have refused so many mappings */
+	mapping_give_back(places);
+}
+
+/* Whether the kernel, which has refused to map something else there, has unmapped what was there.
+ */
+static bool is_gone(uintptr_t start, uintptr_t end)
+{
+	unsigned char vec;
+	struct piece p;
+
+	for (uintptr_t at = start; at < end; at = p.end) {
+		p = mapping_piece(at, end);
+		if (p.kind == PIECE_MANAGED)
+			return sys_call3(SYS_mincore, (long)at, PAGE_BYTES, (long)&vec) == -ENOMEM;
+	}
+	return false;
+}
+
+/* Whatever is not managed at a fixed address, at least partly in the window. */
+static long mmap_foreign(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	/* Our own pages lie above the window. */
+	if (addr + len > SYS_GATE_PAGE)
+		return -ENOMEM;
+	mapping_hold_still(addr, addr + len);
+	long result = raw_mmap(addr, len, prot, flags, fd, offset);
+	if (result >= 0)
+		mapping_replaced(addr, addr + len, prot);
+	else if (is_gone(addr, addr + len))
+		mapping_replaced(addr, addr + len, -1);
+	reclaim_go_on();
 	return result;
+}
+
+static long mmap_managed(uintptr_t addr, size_t len, int prot, int flags)
+{
+	uint8_t marks = mlock_marks(flags);
+	int err = marks ? mlock_may(len) : 0;
+
+	if (err)
+		return err == -EPERM ? -EPERM : -EAGAIN;
+	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+		return mmap_anywhere(addr, len, prot, marks);
+	if (flags & MAP_FIXED_NOREPLACE && region_overlaps(&pg.regions, addr, addr + len))
+		return -EEXIST;
+	return mmap_fixed(addr, len, prot, marks);
+}
+
+/* MAP_POPULATE, and what is locked. More than there are frames would only push out itself. */
+static void populate_new(uintptr_t addr, size_t len, int prot, int flags)
+{
+	bool is_wanted = (flags & MAP_POPULATE && !(flags & MAP_NONBLOCK)) || flags & MAP_LOCKED ||
+	                 mlock_populates();
+
+	if (is_wanted && prot & (PROT_READ | PROT_WRITE))
+		mapping_populate(addr, addr + MIN(len, (size_t)pg.frames.nr_places << PAGE_SHIFT),
+		    POPULATE_LOCK);
 }
 
 long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	bool is_fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
-	bool is_ours = is_fixed ? in_window(addr) : is_manageable(len, prot, flags);
+	bool is_ours;
 
-	if (!pg.running || !is_ours || len == 0 || len > WINDOW_END - WINDOW_START)
+	if (!pg.running || !len || len > WINDOW_END - WINDOW_START || offset & (off_t)PAGE_MASK)
 		return raw_mmap(addr, len, prot, flags, fd, offset);
+	if (is_fixed) {
+		is_ours = in_window(addr) && addr + len <= WINDOW_END &&
+		          is_manageable(MAX(len, pg.config.min_map_bytes), prot, flags);
+		if (!touches_window(addr, len) || addr & PAGE_MASK || addr + len > TASK_END)
+			return raw_mmap(addr, len, prot, flags, fd, offset);
+	} else {
+		is_ours = is_manageable(len, prot, flags);
+		/* A hint is a hint: nothing comes into the window that we do not know of. */
+		if (!is_ours)
+			return raw_mmap(
+			    touches_window(addr, len) ? 0 : addr, len, prot, flags, fd, offset);
+	}
 	len = page_round_up(len);
-	uint64_t mask = mapping_begin();
-	long result = is_fixed ? mmap_fixed(addr, len, prot, flags, fd, offset)
-	                       : mmap_anywhere(addr, len, prot);
+	uint64_t mask = is_fixed ? mapping_begin(addr, addr + len) : mapping_begin(0, 0);
+	long result = is_ours ? mmap_managed(addr, len, prot, flags)
+	                      : mmap_foreign(addr, len, prot, flags, fd, offset);
 	result = mapping_end(mask, result);
-	if (result >= 0 && flags & MAP_POPULATE)
-		pager_madvise((uintptr_t)result, len, MADV_POPULATE_READ);
+	if (result >= 0 && is_ours)
+		populate_new((uintptr_t)result, len, prot, flags);
 	return result;
 }
 
 long pager_munmap(uintptr_t addr, size_t len)
 {
-	if (!pg.running || !touches_window(addr, len) || addr & PAGE_MASK || !len ||
-	    addr + page_round_up(len) < addr)
-		return mapping_raw_munmap(addr, len);
-	len = page_round_up(len);
-	uint64_t mask = mapping_begin();
-	uint32_t places = mapping_discard(addr, addr + len);
-	long err = region_remove(&pg.regions, addr, addr + len);
-	if (!err)
-		err = mapping_raw_munmap(addr, len);
-	mapping_give_back(places);
-	return mapping_end(mask, err);
-}
+	size_t bytes = page_round_up(len);
 
-/* --- mprotect --- */
-
-static void mark_access(struct pt_leaf leaf, struct vpn vpn, void *arg)
-{
-	uint64_t *pte = leaf_pte(leaf, vpn);
-
-	*pte = *(bool *)arg ? *pte & ~PTE_NO_ACCESS : *pte | PTE_NO_ACCESS;
-}
-
-/* The page goes to the program for good: present, and none of ours. @arg: as discard_page. */
-static void release_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
-{
-	static char buf[PAGE_BYTES] __attribute__((aligned(4096))); /* map lock held exclusively */
-	uint64_t *pte = leaf_pte(leaf, vpn);
-	enum page_state state = pte_state(*pte);
-
-	if (state == PAGE_HELD) {
-		struct frame *f = frame_of(&pg.frames, pte_frame(*pte));
-
-		ensure(!transport_map(&pg.transport, vpn, buf_addr(&pg.frames, f->buf), 1, false));
-	} else if (state == PAGE_SWAPPED) {
-		struct swap_page page = {.buf = buf, .ref = {pte_payload(*pte)}};
-
-		lock_release(leaf.lock);
-		swap_read(pg.swap, &page, 1, SWAP_SLEEP);
-		lock_acquire(leaf.lock);
-		/* Unreadable: left absent and unmanaged it would read as zeros. */
-		ensure(page.result == 0);
-		ensure(!transport_map(&pg.transport, vpn, buf, 1, false));
-	}
-	discard_page(leaf, vpn, arg);
-}
-
-/* Take a range out of management, its bytes in place. */
-static int unmanage(uintptr_t start, uintptr_t end, int prot)
-{
-	uint32_t places = 0;
-
-	mapping_each_page(start, end, release_page, &places);
-	for (uint32_t i = region_index(&pg.regions, start); i < pg.regions.nr; i++) {
-		const struct region *r = &pg.regions.r[i];
-		uintptr_t from = MAX(r->start, start), to = MIN(r->end, end);
-
-		if (from >= to)
-			break;
-		if (!r->is_foreign)
-			transport_unregister(&pg.transport, from, to - from);
-	}
-	sys_call3(SYS_madvise, (long)start, (long)(end - start), MADV_DOFORK);
-	mapping_give_back(places);
-	return region_protect(&pg.regions, start, end, prot, true);
-}
-
-int pager_release(uintptr_t addr, size_t len)
-{
-	uintptr_t end = page_round_up(addr + len), start = addr & ~PAGE_MASK;
-	int err = 0;
-
-	if (!pg.running || !touches_window(addr, len))
-		return 0;
-	uint64_t mask = mapping_begin();
-	while (start < end && !err) {
-		uint32_t i = region_index(&pg.regions, start);
-
-		if (i == pg.regions.nr || pg.regions.r[i].start >= end)
-			break;
-		struct region r = pg.regions.r[i];
-		uintptr_t from = MAX(r.start, start), to = MIN(r.end, end);
-		if (!r.is_foreign)
-			err = unmanage(from, to, r.prot);
-		start = to;
-	}
-	return (int)mapping_end(mask, err);
-}
-
-long pager_mprotect(uintptr_t addr, size_t len, int prot)
-{
-	if (!pg.running || !touches_window(addr, len) || addr & PAGE_MASK || !len ||
-	    addr + page_round_up(len) < addr)
-		return sys_call3(SYS_mprotect, (long)addr, (long)len, prot);
-	len = page_round_up(len);
-	uintptr_t end = addr + len;
-	bool can_access = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-	uint64_t mask = mapping_begin();
-	/* Up to a hole the kernel changes what there is, and then says ENOMEM. */
-	uintptr_t hole = region_hole(&pg.regions, addr, end);
-	bool has_hole = hole < end;
-	end = hole;
-	if (end == addr)
-		return mapping_end(mask, -ENOMEM);
-	/* Reclaim reads a page through its mapping unless told that it cannot: tell it before. */
-	if (!can_access)
-		mapping_each_page(addr, end, mark_access, &can_access);
-	long err = sys_call3(SYS_mprotect, (long)addr, (long)(end - addr), prot & ~PROT_EXEC);
-	if (!err && can_access)
-		mapping_each_page(addr, end, mark_access, &can_access);
-	if (!err && prot & PROT_EXEC)
-		err = unmanage(addr, end, prot);
-	else if (!err)
-		err = region_protect(&pg.regions, addr, end, prot, false);
-	if (!err && prot & PROT_EXEC)
-		err = sys_call3(SYS_mprotect, (long)addr, (long)(end - addr), prot);
-	return mapping_end(mask, !err && has_hole ? -ENOMEM : err);
-}
-
-/* --- madvise --- */
-
-static long discard_advice(uintptr_t addr, size_t len)
-{
-	uint64_t mask = mapping_begin();
-	uint32_t places = mapping_discard(addr, addr + len);
-	/* Over a hole the kernel discards what there is, and then says ENOMEM. */
-	long err = sys_call3(SYS_madvise, (long)addr, (long)len, MADV_DONTNEED);
-
-	mapping_give_back(places);
-	return mapping_end(mask, err);
-}
-
-static long populate(uintptr_t addr, size_t len, enum access access)
-{
-	uint64_t mask = sys_signals_block(false);
-	long err = 0;
-
-	for (uintptr_t at = addr; at < addr + len && !err; at += PAGE_BYTES) {
-		enum fault_result r = pager_fault(at, access);
-
-		if (r == FAULT_INVALID)
-			err = -ENOMEM;
-		else if (r == FAULT_IO_ERROR)
-			err = -EIO;
-	}
-	sys_signals_restore(mask);
-	return err;
-}
-
-long pager_madvise(uintptr_t addr, size_t len, int advice)
-{
-	if (!pg.running || !touches_window(addr, len))
-		return sys_call3(SYS_madvise, (long)addr, (long)len, advice);
-	if (addr & PAGE_MASK || page_round_up(len) < len)
-		return -EINVAL;
-	len = page_round_up(len);
-	if (!len)
-		return 0;
-	switch (advice) {
-	case MADV_DONTNEED:
-	case MADV_FREE:
-		return discard_advice(addr, len);
-	case MADV_POPULATE_READ:
-		return populate(addr, len, ACCESS_READ);
-	case MADV_POPULATE_WRITE:
-		return populate(addr, len, ACCESS_WRITE);
-	case MADV_DONTDUMP:
-	case MADV_DODUMP:
-		return sys_call3(SYS_madvise, (long)addr, (long)len, advice);
-	case MADV_NORMAL:
-	case MADV_RANDOM:
-	case MADV_SEQUENTIAL:
-	case MADV_WILLNEED:
-	case MADV_COLD:
-	case MADV_PAGEOUT:
-	case MADV_DONTFORK: /* a child sees its parent's memory all the same */
-	case MADV_DOFORK:
-	case MADV_KEEPONFORK:
-	case MADV_MERGEABLE:
-	case MADV_UNMERGEABLE:
-	case MADV_HUGEPAGE:
-	case MADV_NOHUGEPAGE:
-		return 0; /* hints: not acted on yet */
-	default:          /* WIPEONFORK too, as by a kernel without it: callers have a way around */
-		return -EINVAL;
-	}
+	if (!pg.running || !touches_window(addr, bytes) || addr & PAGE_MASK || !bytes ||
+	    addr + bytes < addr || addr + bytes > TASK_END)
+		return raw_munmap(addr, len);
+	uint64_t mask = mapping_begin(addr, addr + bytes);
+	return mapping_end(mask, mapping_unmap(addr, addr + bytes));
 }
 
 /* --- fork --- */
-
-void mapping_page_dirty(struct pt_leaf leaf, struct vpn vpn, void *arg)
-{
-	uint64_t *pte = leaf_pte(leaf, vpn);
-
-	(void)arg;
-	if (pte_state(*pte) == PAGE_MAPPED)
-		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
-}
 
 static long apply_to_regions(bool seal)
 {
@@ -449,7 +419,8 @@ static long apply_to_regions(bool seal)
 		const struct region *r = &pg.regions.r[i];
 		long addr = (long)r->start, len = (long)(r->end - r->start);
 
-		if (r->is_foreign)
+		/* MADV_DONTFORK is what the kernel has been told all along. */
+		if (r->is_foreign || r->marks & REGION_DONTFORK)
 			continue;
 		long e = sys_call3(SYS_mprotect, addr, len, seal ? PROT_NONE : r->prot);
 		if (!e)
@@ -484,7 +455,26 @@ int mapping_register_all(void)
 	return 0;
 }
 
-void mapping_forget_clean(void)
+/* What the program's MADV_DONTFORK and MADV_WIPEONFORK keep from its child. */
+static void keep_from_child(void)
 {
+	for (uint32_t i = pg.regions.nr; i--;) {
+		struct region r = pg.regions.r[i];
+
+		if (!(r.marks & (REGION_DONTFORK | REGION_WIPEONFORK)))
+			continue;
+		uint32_t places = mapping_discard(r.start, r.end);
+		if (r.marks & REGION_DONTFORK)
+			region_remove(&pg.regions, r.start, r.end);
+		else
+			ensure(!raw_madvise(r.start, r.end - r.start, MADV_DONTNEED));
+		mapping_give_back(places);
+	}
+}
+
+void mapping_become_child(void)
+{
+	keep_from_child();
+	mlock_become_child();
 	mapping_each_page(WINDOW_START, WINDOW_END, mapping_page_dirty, NULL);
 }

@@ -35,7 +35,7 @@ struct event *page_event(struct vpn vpn)
 
 void pte_set(uint64_t *pte, enum page_state state, uint64_t payload, uint64_t flags)
 {
-	uint64_t keep = state == PAGE_NONE ? 0 : *pte & PTE_NO_ACCESS;
+	uint64_t keep = state == PAGE_NONE ? 0 : *pte & (PTE_NO_ACCESS | PTE_LOCKED);
 
 	__atomic_store_n(
 	    pte, state == PAGE_NONE ? 0 : pte_make(state, payload, flags | keep), __ATOMIC_RELAXED);

@@ -43,6 +43,16 @@ long pager_munmap(uintptr_t addr, size_t len);
 long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr);
 long pager_mprotect(uintptr_t addr, size_t len, int prot);
 long pager_madvise(uintptr_t addr, size_t len, int advice);
+long pager_msync(uintptr_t addr, size_t len, int flags);
+/* @vec is unmanaged. A managed page is resident when it has a frame. */
+long pager_mincore(uintptr_t addr, size_t len, unsigned char *vec);
+
+/* Managed memory is locked within the budget: -ENOMEM where too few frames would be left. mlockall
+ * is about managed memory only. */
+long pager_mlock(uintptr_t addr, size_t len, unsigned flags);
+long pager_munlock(uintptr_t addr, size_t len);
+long pager_mlockall(int flags);
+long pager_munlockall(void);
 
 /*
  * Take the managed part of a range out of management for good, its bytes in place: memory that the

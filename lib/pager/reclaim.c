@@ -132,7 +132,7 @@ static bool take_choice(struct batch *b, struct choice c)
 	uint64_t *pte = leaf_pte(leaf, vpn);
 	enum page_state state = pte_state(*pte);
 	bool is_ours = is_chosen(c.frame) && (state == PAGE_MAPPED || state == PAGE_HELD) &&
-	               pte_frame(*pte).v == c.frame.v && !(*pte & PTE_BUSY);
+	               pte_frame(*pte).v == c.frame.v && !(*pte & (PTE_BUSY | PTE_LOCKED));
 
 	if (!is_ours) {
 		/* Discarded, and perhaps used again since: the policy was told then. */
@@ -312,15 +312,13 @@ static void settle(struct victim *v)
 	event_signal(page_event(v->vpn));
 }
 
-uint32_t reclaim_batch(void)
+/* Do what was chosen, and let go of the reclaim lock. Return: places and buffers freed. */
+static uint32_t unmap_choices(const struct choice *choices, uint32_t nr)
 {
-	struct choice choices[MAX_BATCH];
 	struct batch b;
 	uint32_t bufs_freed = 0;
 
 	b.nr = 0;
-	lock_acquire(&pg.reclaim_lock);
-	uint32_t nr = policy_choose(choices, MAX(MIN(MAX_BATCH, pg.frames.nr_places / 8), 2u));
 	for (uint32_t i = 0; i < nr; i++)
 		bufs_freed += take_choice(&b, choices[i]);
 	sort_by_vpn(&b);
@@ -337,6 +335,44 @@ uint32_t reclaim_batch(void)
 	if (atomic_load(&pg.nr_writes))
 		reclaim_kick();
 	return b.nr + bufs_freed;
+}
+
+uint32_t reclaim_batch(void)
+{
+	struct choice choices[MAX_BATCH];
+
+	lock_acquire(&pg.reclaim_lock);
+	uint32_t nr = policy_choose(choices, MAX(MIN(MAX_BATCH, pg.frames.nr_places / 8), 2u));
+	return unmap_choices(choices, nr);
+}
+
+/* Some of the writes that are queued or under way are done. */
+static void wait_for_write(void)
+{
+	uint32_t ticket = event_begin(&pg.frames.freed);
+
+	if (writeback_run() || !atomic_load(&pg.nr_writes))
+		event_cancel(&pg.frames.freed);
+	else
+		event_wait(&pg.frames.freed, ticket);
+}
+
+void reclaim_frames(const struct frame_nr *frames, uint32_t nr)
+{
+	struct choice choices[MAX_BATCH];
+
+	lock_acquire(&pg.reclaim_lock);
+	lock_acquire(&pg.policy_lock);
+	for (uint32_t i = 0; i < nr; i++) {
+		choices[i] = (struct choice){.frame = frames[i], .what = CHOICE_EVICT};
+		pg.policy_ops->removed(pg.policy, frames[i]);
+		atomic_fetch_or(&frame_of(&pg.frames, frames[i])->flags, FRAME_CHOSEN);
+	}
+	lock_release(&pg.policy_lock);
+	unmap_choices(choices, nr);
+	/* What others go on queueing meanwhile is not this one's business. */
+	for (int i = 0; i < 16 && atomic_load(&pg.nr_writes); i++)
+		wait_for_write();
 }
 
 /* --- waiting, and the thread --- */
@@ -423,14 +459,8 @@ void reclaim_stop(void)
 	lock_acquire(&pg.reclaim_lock);
 	/* Only reclaim_batch() queues writes: they can but become fewer. The pager thread may be
 	 * waiting for our lock, so what is queued is written here. */
-	while (atomic_load(&pg.nr_writes)) {
-		uint32_t ticket = event_begin(&pg.frames.freed);
-
-		if (writeback_run() || !atomic_load(&pg.nr_writes))
-			event_cancel(&pg.frames.freed);
-		else
-			event_wait(&pg.frames.freed, ticket);
-	}
+	while (atomic_load(&pg.nr_writes))
+		wait_for_write();
 }
 
 void reclaim_go_on(void)

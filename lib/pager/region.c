@@ -10,6 +10,8 @@
 
 /* vm.max_map_count is 65530 by default: the kernel refuses before we do. */
 #define MAX_REGIONS (1u << 18)
+/* Marks make regions where the kernel sees one mapping: where it would refuse to split more. */
+#define MAX_MARKED (1u << 16)
 
 int region_map_init(struct region_map *m)
 {
@@ -71,7 +73,8 @@ static void close_gap(struct region_map *m, uint32_t i, uint32_t nr)
 
 static bool mergeable(const struct region *a, const struct region *b)
 {
-	return a->end == b->start && a->prot == b->prot && a->is_foreign == b->is_foreign;
+	return a->end == b->start && a->prot == b->prot && a->is_foreign == b->is_foreign &&
+	       a->marks == b->marks;
 }
 
 /* Merge region @i with the one after it, if they are alike. */
@@ -124,22 +127,59 @@ int region_remove(struct region_map *m, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-int region_protect(
-    struct region_map *m, uintptr_t start, uintptr_t end, int prot, bool make_foreign)
+/* Make the ends of the range boundaries. Return: 0 with the index of its first region, or -ENOMEM.
+ */
+static int cut_out(struct region_map *m, uintptr_t start, uintptr_t end, uint32_t *ret_first)
 {
 	if (m->nr + 2 >= m->max)
 		return -ENOMEM;
 	split_at(m, start);
 	split_at(m, end);
-	uint32_t first = region_index(m, start), i;
-	for (i = first; i < m->nr && m->r[i].start < end; i++) {
-		m->r[i].prot = prot;
-		m->r[i].is_foreign |= make_foreign;
-	}
+	*ret_first = region_index(m, start);
+	return 0;
+}
+
+/* Regions from @first up to @end were changed: merge them with each other and their neighbours. */
+static void merge_range(struct region_map *m, uint32_t first, uintptr_t end)
+{
+	uint32_t i = first;
+
+	while (i < m->nr && m->r[i].start < end)
+		i++;
 	while (i > first)
 		merge_at(m, --i);
 	if (first)
 		merge_at(m, first - 1);
+}
+
+int region_protect(
+    struct region_map *m, uintptr_t start, uintptr_t end, int prot, bool make_foreign)
+{
+	uint32_t first;
+
+	if (cut_out(m, start, end, &first))
+		return -ENOMEM;
+	for (uint32_t i = first; i < m->nr && m->r[i].start < end; i++) {
+		m->r[i].prot = prot;
+		if (make_foreign && !m->r[i].is_foreign) {
+			m->r[i].is_foreign = true;
+			m->r[i].marks = REGION_RELEASED;
+		}
+	}
+	merge_range(m, first, end);
+	return 0;
+}
+
+int region_mark(struct region_map *m, uintptr_t start, uintptr_t end, uint8_t set, uint8_t clear)
+{
+	uint32_t first;
+
+	if (m->nr >= MAX_MARKED || cut_out(m, start, end, &first))
+		return -ENOMEM;
+	for (uint32_t i = first; i < m->nr && m->r[i].start < end; i++)
+		if (!m->r[i].is_foreign)
+			m->r[i].marks = (uint8_t)((m->r[i].marks & ~clear) | set);
+	merge_range(m, first, end);
 	return 0;
 }
 

@@ -8,10 +8,18 @@
 
 #include "base/types.h"
 
+enum region_mark {
+	REGION_LOCKED = 1,     /* mlock: a page once in a frame stays there */
+	REGION_DONTFORK = 2,   /* the child of a fork does not have it */
+	REGION_WIPEONFORK = 4, /* ... or finds zeros */
+	REGION_RELEASED = 8,   /* foreign, and was managed: nothing in it is absent */
+};
+
 struct region {
 	uintptr_t start, end; /* page-aligned */
 	int prot;             /* PROT_*, as the program asked, and as the kernel has it */
 	bool is_foreign; /* in the window, but not managed: a file mapped there, or executable */
+	uint8_t marks;   /* enum region_mark; of a foreign one the kernel knows the rest */
 };
 
 struct region_map {
@@ -41,10 +49,13 @@ int region_add(struct region_map *m, struct region r);
 /* Take [start, end) out; regions that reach over are cut. Return: 0 or -ENOMEM. */
 int region_remove(struct region_map *m, uintptr_t start, uintptr_t end);
 
-/* Give every part of [start, end) that is mapped @prot (and foreignness, when @make_foreign).
+/* Give every part of [start, end) that is mapped @prot; @make_foreign: and release what is managed.
  * Return: 0 or -ENOMEM. */
 int region_protect(
     struct region_map *m, uintptr_t start, uintptr_t end, int prot, bool make_foreign);
+
+/* Take @clear off and put @set on every managed part of [start, end). Return: 0 or -ENOMEM. */
+int region_mark(struct region_map *m, uintptr_t start, uintptr_t end, uint8_t set, uint8_t clear);
 
 /* Return: start of a free range of @len bytes in the window, or 0. */
 uintptr_t region_find_free(struct region_map *m, size_t len);

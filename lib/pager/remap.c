@@ -1,18 +1,33 @@
 // SPDX-License-Identifier: MIT
 /*
- * mremap: grows and shrinks a managed mapping in place, or moves it with all its pages.
+ * mremap: grows and shrinks a managed mapping in place, or moves it with all its pages. What goes
+ * to an address outside the window leaves management; what comes into the window from outside is
+ * there, but not managed.
+ *
+ * Arguments are refused in the kernel's order, with its errors. A range of more than one region may
+ * only be moved as it is (as since Linux 6.17) or shrunk.
  */
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "base/ensure.h"
-#include "base/sys.h"
 #include "pager/mapping.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+
+struct remap {
+	uintptr_t old;
+	size_t old_len, new_len;
+	int flags;
+	uintptr_t to; /* MREMAP_FIXED */
+};
+
+static bool moves_always(const struct remap *m)
+{
+	return m->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+}
 
 /* The page's entry goes @arg pages up. L1 lock held, dropped and taken again. */
 static void move_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
@@ -24,7 +39,8 @@ static void move_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 
 	/* The kernel forgets write-protection when it moves a mapping: nothing is known clean. */
 	if (state == PAGE_MAPPED)
-		pte = pte_make(state, pte_payload(pte), (pte & PTE_NO_ACCESS) | PTE_DIRTY);
+		pte = pte_make(
+		    state, pte_payload(pte), (pte & (PTE_NO_ACCESS | PTE_LOCKED)) | PTE_DIRTY);
 	*from_pte = 0;
 	lock_release(leaf.lock);
 	struct pt_leaf dest = ptab_walk(&pg.ptab, to);
@@ -35,13 +51,6 @@ static void move_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	lock_release(dest.lock);
 	lock_acquire(leaf.lock);
 	event_log(&pg.telemetry, EVENT_MOVE, to, UINT32_MAX);
-}
-
-static void stand_still(struct pt_leaf leaf, struct vpn vpn, void *arg)
-{
-	(void)leaf;
-	(void)vpn;
-	(void)arg;
 }
 
 /* Move the kernel's mapping; page by page where it is more than one to the kernel. */
@@ -74,7 +83,7 @@ static int move_mapping(uintptr_t old, uintptr_t to, size_t len, int prot)
 {
 	uintptr_t at = to;
 
-	long err = sys_call3(SYS_mprotect, (long)old, (long)len, PROT_NONE);
+	long err = raw_mprotect(old, len, PROT_NONE);
 	if (err)
 		return (int)err;
 	err = transport_unregister(&pg.transport, old, len);
@@ -86,7 +95,7 @@ static int move_mapping(uintptr_t old, uintptr_t to, size_t len, int prot)
 	}
 	/* Unregistered, absent pages would read as zeros. */
 	ensure(transport_register(&pg.transport, at, len) == 0);
-	ensure(sys_call3(SYS_mprotect, (long)at, (long)len, prot) == 0);
+	ensure(raw_mprotect(at, len, prot) == 0);
 	return (int)err;
 }
 
@@ -102,8 +111,7 @@ static int move_range(uintptr_t old, uintptr_t to, size_t len, int prot)
 	for (struct vpn v = vpn_of(to); v.v < vpn_of(to + len).v; v = leaf_end(v))
 		if (!ptab_walk_create(&pg.ptab, v).pte)
 			return -ENOMEM;
-	reclaim_stop();
-	mapping_each_page(old, old + len, stand_still, NULL);
+	mapping_hold_still(old, old + len);
 	int err = move_mapping(old, to, len, prot);
 	if (!err)
 		mapping_each_page(old, old + len, move_page, &delta);
@@ -111,106 +119,223 @@ static int move_range(uintptr_t old, uintptr_t to, size_t len, int prot)
 	return err;
 }
 
-/* Grow by a new mapping behind the old one. Return: 0 or -errno. */
-static int extend(uintptr_t start, uintptr_t end, int prot)
+/* A new mapping [start, end), like @like. Return: 0 or -errno. */
+static int extend(uintptr_t start, uintptr_t end, const struct region *like)
 {
-	int err = mapping_make(start, end - start, prot, MAP_FIXED_NOREPLACE);
+	struct region r = {.start = start, .end = end, .prot = like->prot, .marks = like->marks};
+	int err = mapping_make(start, end - start, r.prot, MAP_FIXED_NOREPLACE);
 
 	if (err)
-		return err;
-	err = region_add(&pg.regions, (struct region){.start = start, .end = end, .prot = prot});
+		return err == -EEXIST ? -ENOMEM : err;
+	err = region_add(&pg.regions, r);
 	if (err)
-		mapping_raw_munmap(start, end - start);
+		raw_munmap(start, end - start);
 	return err;
 }
 
-/* The whole mapping to @to, which is free, @new_len long there. */
-static long mremap_to(uintptr_t old, size_t old_len, uintptr_t to, size_t new_len, int prot)
+/* Move [old, old + len), part of region @r, to the free range at @to. Return: 0, or -errno with
+ * nothing changed. */
+static int move_region(uintptr_t old, uintptr_t to, size_t len, const struct region *r)
 {
-	size_t len = MIN(old_len, new_len);
-	int err = move_range(old, to, len, prot);
+	int err = mapping_cut_out(old, old + len);
 
+	if (!err)
+		err = move_range(old, to, len, r->prot);
 	if (err)
 		return err;
 	err = region_remove(&pg.regions, old, old + len);
 	if (!err)
-		err = region_add(
-		    &pg.regions, (struct region){.start = to, .end = to + len, .prot = prot});
+		err = region_add(&pg.regions,
+		    (struct region){
+		        .start = to, .end = to + len, .prot = r->prot, .marks = r->marks});
 	ensure(!err); /* one taken out, one put in */
-	if (old_len > len) {
-		uint32_t places = mapping_discard(old + len, old + old_len);
+	return 0;
+}
 
-		mapping_raw_munmap(old + len, old_len - len);
-		region_remove(&pg.regions, old + len, old + old_len);
-		mapping_give_back(places);
-	}
-	if (new_len > len) {
-		err = extend(to + len, to + new_len, prot);
+/* To @to, which is free. What is more there than here is mapped first: it is what may fail. */
+static long move_to(const struct remap *m, uintptr_t to, const struct region *r)
+{
+	size_t len = MIN(m->old_len, m->new_len);
+	struct region left = *r;
+
+	if (m->new_len > len) {
+		int err = extend(to + len, to + m->new_len, r);
+
 		if (err)
-			return err; /* moved, but not grown: as far as we got */
+			return err;
 	}
+	int err = move_region(m->old, to, len, r);
+	if (err) {
+		if (m->new_len > len)
+			mapping_unmap(to + len, to + m->new_len);
+		return err;
+	}
+	/* The old place stays mapped, and is empty: a thread that touched it waits for our lock. */
+	left.marks &= (uint8_t)~REGION_LOCKED;
+	if (m->flags & MREMAP_DONTUNMAP && extend(m->old, m->old + len, &left))
+		return -ENOMEM;
 	return (long)to;
 }
 
-static long mremap_fixed(uintptr_t old, size_t old_len, size_t new_len, uintptr_t to, int prot)
+/* The kernel moves it: what is not managed, or shall not be where it goes. */
+static long remap_by_kernel(const struct remap *m, int prot)
 {
-	if (to & PAGE_MASK || !in_window(to) || to + new_len > WINDOW_END ||
-	    (to < old + old_len && old < to + new_len))
-		return -EINVAL;
-	uint32_t places = mapping_discard(to, to + new_len);
-	int err = region_remove(&pg.regions, to, to + new_len);
-	if (!err)
-		err = (int)mapping_raw_munmap(to, new_len);
-	mapping_give_back(places);
-	return err ? err : mremap_to(old, old_len, to, new_len, prot);
+	bool is_fixed = m->flags & MREMAP_FIXED;
+	uintptr_t to = is_fixed ? m->to : 0;
+
+	if (is_fixed && to < WINDOW_END && to + m->new_len > SYS_GATE_PAGE)
+		return -ENOMEM;
+	mapping_hold_still(to, is_fixed ? to + m->new_len : 0);
+	long r = sys_call5(
+	    SYS_mremap, (long)m->old, (long)m->old_len, (long)m->new_len, m->flags, (long)m->to);
+	if (r >= 0 && !(m->flags & MREMAP_DONTUNMAP))
+		mapping_replaced(m->old, m->old + m->old_len, -1);
+	if (r >= 0)
+		mapping_replaced((uintptr_t)r, (uintptr_t)r + m->new_len, prot);
+	reclaim_go_on();
+	return r;
 }
 
-static long mremap_managed(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t to)
+/* In the window every address of the target is ours to give. */
+static bool is_target_managed(const struct remap *m)
 {
-	const struct region *r = region_find(&pg.regions, old);
+	return !(m->flags & MREMAP_FIXED) || (in_window(m->to) && m->to + m->new_len <= WINDOW_END);
+}
 
-	if (!r || r->is_foreign || r->end < old + old_len)
+/* What lies in one piece @p goes elsewhere. */
+static long move_one(const struct remap *m, const struct piece *p)
+{
+	uintptr_t to = m->to;
+	long err = 0;
+
+	if (p->kind == PIECE_KERNEL)
+		return remap_by_kernel(m, p->r.prot);
+	if (!is_target_managed(m)) {
+		err = mapping_unmanage(m->old, m->old + m->old_len, p->r.prot);
+		return err ? err : remap_by_kernel(m, p->r.prot);
+	}
+	if (m->flags & MREMAP_FIXED)
+		err = mapping_unmap(m->to, m->to + m->new_len);
+	else
+		to = region_find_free(&pg.regions, m->new_len);
+	if (err)
+		return err;
+	return to ? move_to(m, to, &p->r) : -ENOMEM;
+}
+
+/* The same length to a fixed address, piece by piece. What is behind a hole stays. */
+static long move_pieces(const struct remap *m)
+{
+	uintptr_t end = m->old + m->old_len;
+	struct piece p;
+	long r = 0;
+
+	for (uintptr_t at = m->old; at < end && r >= 0; at = p.end) {
+		struct remap part = *m;
+
+		p = mapping_piece(at, end);
+		part.old = at;
+		part.old_len = part.new_len = p.end - at;
+		part.to = m->to + (at - m->old);
+		if (p.kind != PIECE_HOLE)
+			r = move_one(&part, &p);
+	}
+	return r < 0 ? r : (long)m->to;
+}
+
+/* MREMAP_FIXED, MREMAP_DONTUNMAP. */
+static long move_always(const struct remap *m, const struct piece *p)
+{
+	struct remap rest = *m;
+
+	rest.old_len = MIN(m->old_len, m->new_len);
+	if (m->old_len == m->new_len && m->flags & MREMAP_FIXED)
+		return move_pieces(m);
+	if (p->end < m->old + rest.old_len)
 		return -EFAULT;
-	int prot = r->prot;
-	if (flags & MREMAP_FIXED)
-		return mremap_fixed(old, old_len, new_len, to, prot);
-	uintptr_t old_end = old + old_len, new_end = old + new_len;
-	if (new_len <= old_len) {
-		if (new_len == old_len)
-			return (long)old;
-		uint32_t places = mapping_discard(new_end, old_end);
-		int err = region_remove(&pg.regions, new_end, old_end);
-		if (!err)
-			err = (int)mapping_raw_munmap(new_end, old_len - new_len);
-		mapping_give_back(places);
-		return err ? err : (long)old;
-	}
-	if (new_end <= WINDOW_END && !region_overlaps(&pg.regions, old_end, new_end)) {
-		int err = extend(old_end, new_end, prot);
+	if (m->new_len > m->old_len && p->r.marks & REGION_LOCKED &&
+	    mlock_may(m->new_len - m->old_len))
+		return -EAGAIN;
+	if (rest.old_len < m->old_len) {
+		int err = mapping_unmap(m->old + rest.old_len, m->old + m->old_len);
 
-		if (!err)
-			return (long)old;
+		if (err)
+			return err;
 	}
-	if (!(flags & MREMAP_MAYMOVE))
+	return move_one(&rest, p);
+}
+
+static long grow(const struct remap *m, const struct piece *p)
+{
+	uintptr_t old_end = m->old + m->old_len, new_end = m->old + m->new_len;
+
+	if (p->end < old_end)
+		return -EFAULT;
+	if (p->kind == PIECE_KERNEL)
+		return remap_by_kernel(m, p->r.prot);
+	if (p->r.marks & REGION_LOCKED && mlock_may(m->new_len - m->old_len))
+		return -EAGAIN;
+	if (new_end <= WINDOW_END && !region_overlaps(&pg.regions, old_end, new_end) &&
+	    !extend(old_end, new_end, &p->r))
+		return (long)m->old;
+	if (!(m->flags & MREMAP_MAYMOVE))
 		return -ENOMEM;
-	to = region_find_free(&pg.regions, new_len);
-	return to ? mremap_to(old, old_len, to, new_len, prot) : -ENOMEM;
+	uintptr_t to = region_find_free(&pg.regions, m->new_len);
+	return to ? move_to(m, to, &p->r) : -ENOMEM;
+}
+
+static long remap(const struct remap *m)
+{
+	struct piece p = mapping_piece(m->old, m->old + MAX(m->old_len, PAGE_BYTES));
+	uintptr_t new_end = m->old + m->new_len, old_end = m->old + m->old_len;
+
+	if (p.kind == PIECE_HOLE)
+		return -EFAULT;
+	if (!m->old_len)
+		return -EINVAL; /* it would be a second mapping of shared memory */
+	if (!moves_always(m) && m->new_len <= m->old_len) {
+		long err = new_end < old_end ? mapping_unmap(new_end, old_end) : 0;
+
+		return err ? err : (long)m->old;
+	}
+	return moves_always(m) ? move_always(m, &p) : grow(m, &p);
+}
+
+static bool is_valid(const struct remap *m)
+{
+	if (m->flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) || m->old & PAGE_MASK ||
+	    !m->new_len || m->old + m->old_len < m->old)
+		return false;
+	if (!moves_always(m))
+		return true;
+	if (!(m->flags & MREMAP_MAYMOVE) ||
+	    (m->flags & MREMAP_DONTUNMAP && m->old_len != m->new_len))
+		return false;
+	return !(m->flags & MREMAP_FIXED) ||
+	       (!(m->to & PAGE_MASK) && m->to + m->new_len >= m->to &&
+	           (m->to >= m->old + m->old_len || m->old >= m->to + m->new_len));
 }
 
 long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr)
 {
-	bool to_window = flags & MREMAP_FIXED && in_window(new_addr);
+	struct remap m = {.old = old,
+	    .old_len = page_round_up(old_len),
+	    .new_len = page_round_up(new_len),
+	    .flags = flags,
+	    .to = new_addr};
+	bool to_window = flags & MREMAP_FIXED && touches_window(new_addr, m.new_len);
 
-	if (!pg.running || (!touches_window(old, old_len) && !to_window))
+	if (!pg.running || (!touches_window(old, MAX(m.old_len, PAGE_BYTES)) && !to_window))
 		return sys_call5(
 		    SYS_mremap, (long)old, (long)old_len, (long)new_len, flags, (long)new_addr);
-	/* Not in this release: out of or into management, and copies that leave a hole. */
-	if (!in_window(old) || flags & MREMAP_DONTUNMAP || old & PAGE_MASK || !old_len ||
-	    !new_len || flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) ||
-	    new_len > WINDOW_END - WINDOW_START)
+	if (!is_valid(&m))
 		return -EINVAL;
-	old_len = page_round_up(old_len);
-	new_len = page_round_up(new_len);
-	uint64_t mask = mapping_begin();
-	return mapping_end(mask, mremap_managed(old, old_len, new_len, flags, new_addr));
+	if (m.new_len > WINDOW_END - WINDOW_START)
+		return -ENOMEM;
+	uint64_t mask = mapping_begin(old, old + m.old_len);
+	long result = mapping_end(mask, remap(&m));
+	if (result >= 0 && m.new_len > m.old_len)
+		mapping_populate((uintptr_t)result + m.old_len, (uintptr_t)result + m.new_len,
+		    POPULATE_ALL_LOCKED);
+	return result;
 }

@@ -98,7 +98,9 @@ static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref
 		buf_give(&pg.frames, f->buf);
 		f->buf = BUF_NONE;
 	} else if (outcome == OUTCOME_FAILED) {
-		policy_insert(nr); /* stays in its frame */
+		/* Stays in its frame. */
+		if (!(*pte & PTE_LOCKED))
+			policy_insert(nr);
 	} else if (outcome == OUTCOME_ZERO) {
 		ref_free(f->ref);
 		event_log(&pg.telemetry, EVENT_EVICT_ZERO, vpn, UINT32_MAX);

@@ -33,40 +33,29 @@ static long direct(const struct guard_trap *t)
 	    t->nr, t->args[0], t->args[1], t->args[2], t->args[3], t->args[4], t->args[5]);
 }
 
-/* mlock: pages are brought in, but may leave again. */
-static long touch_range(uintptr_t addr, size_t len)
-{
-	if (addr + len < addr)
-		return -EINVAL;
-	for (uintptr_t at = addr & ~PAGE_MASK; at < addr + len; at += PAGE_BYTES)
-		if (!guard_touch_read(at))
-			return -ENOMEM;
-	return 0;
-}
-
-/* Every managed page counts as resident: where it is, is ours to know. */
+/* Piece by piece: the vector may be managed, and is not to be touched inside the pager. */
 static long mincore_call(const struct guard_trap *t)
 {
-	static const struct guard_arg arg[NR_ARGS] = {[2] = {ARG_OUT_BUF, 1, 1}};
-	unsigned char *vec = (unsigned char *)t->args[2];
-	unsigned char one = 1;
+	unsigned char part[512], *vec = (unsigned char *)t->args[2];
+	uintptr_t addr = (uintptr_t)t->args[0];
+	size_t len = (size_t)t->args[1];
 
-	if (!in_window((uintptr_t)t->args[0])) {
-		/* The vector alone is managed; its length is in pages, and the result is 0. */
-		struct guard_trap paged = *t;
-		struct guard_arg inout[NR_ARGS];
-
-		memcpy(inout, arg, sizeof(inout));
-		inout[2].kind = ARG_INOUT;
-		inout[2].size = (uint16_t)MIN(
-		    page_round_up((size_t)t->args[1]) / PAGE_BYTES, (size_t)UINT16_MAX);
-		return guard_with(&paged, inout);
-	}
-	if ((uintptr_t)t->args[0] & PAGE_MASK)
+	if (addr & PAGE_MASK)
 		return -EINVAL;
-	for (size_t i = 0; i < page_round_up((size_t)t->args[1]) / PAGE_BYTES; i++)
-		if (guard_copy(vec + i, &one, 1))
+	if (addr + len < addr || page_round_up(len) < len)
+		return -ENOMEM;
+	while (len) {
+		size_t bytes = MIN(len, sizeof(part) * PAGE_BYTES);
+		long err = pager_mincore(addr, bytes, part);
+
+		if (err)
+			return err;
+		if (guard_copy(vec, part, page_round_up(bytes) / PAGE_BYTES))
 			return -EFAULT;
+		addr += bytes;
+		vec += sizeof(part);
+		len -= bytes;
+	}
 	return 0;
 }
 
@@ -91,11 +80,13 @@ static long mapping(const struct guard_trap *t)
 	case SYS_madvise:
 		return pager_madvise(addr, len, (int)t->args[2]);
 	case SYS_mlock:
+		return pager_mlock(addr, len, 0);
 	case SYS_mlock2:
-		return touch_range(addr, len);
+		return pager_mlock(addr, len, (unsigned)t->args[2]);
 	case SYS_munlock:
+		return pager_munlock(addr, len);
 	case SYS_msync:
-		return 0;
+		return pager_msync(addr, len, (int)t->args[2]);
 	case SYS_mincore:
 		return mincore_call(t);
 	default: /* shmat, shmdt, remap_file_pages: never over managed memory */

@@ -6,9 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
-#include "base/sys.h"
 #include "pager/pager.h"
 #include "preload/guard.h"
 #include "preload/real.h"
@@ -65,34 +63,27 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 	return (int)with_errno(pager_madvise((uintptr_t)addr, len, advice));
 }
 
-/*
- * mlock is not passed on for managed memory: the kernel would then refuse to unmap it for us. It
- * succeeds, and the memory is paged like any other: the budget comes first.
- */
 EXPORT int mlock(const void *addr, size_t len)
 {
-	if (in_window((uintptr_t)addr))
-		return 0;
-	return (int)with_errno(sys_call2(SYS_mlock, (long)addr, (long)len));
+	return (int)with_errno(pager_mlock((uintptr_t)addr, len, 0));
 }
 
 EXPORT int mlock2(const void *addr, size_t len, unsigned flags)
 {
-	if (in_window((uintptr_t)addr))
-		return 0;
-	return (int)with_errno(sys_call3(SYS_mlock2, (long)addr, (long)len, flags));
+	return (int)with_errno(pager_mlock((uintptr_t)addr, len, flags));
 }
 
 EXPORT int munlock(const void *addr, size_t len)
 {
-	if (in_window((uintptr_t)addr))
-		return 0;
-	return (int)with_errno(sys_call2(SYS_munlock, (long)addr, (long)len));
+	return (int)with_errno(pager_munlock((uintptr_t)addr, len));
 }
 
 EXPORT int mlockall(int flags)
 {
-	if (pager_is_running())
-		return 0;
-	return (int)with_errno(sys_call1(SYS_mlockall, flags));
+	return (int)with_errno(pager_mlockall(flags));
+}
+
+EXPORT int munlockall(void)
+{
+	return (int)with_errno(pager_munlockall());
 }

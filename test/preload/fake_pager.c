@@ -272,6 +272,41 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 	return 0;
 }
 
+/* What has no meaning for a pager without a budget: as if nothing were managed. */
+long pager_msync(uintptr_t addr, size_t len, int flags)
+{
+	return is_region(addr) ? 0 : sys_call3(SYS_msync, (long)addr, (long)len, flags);
+}
+
+long pager_mincore(uintptr_t addr, size_t len, unsigned char *vec)
+{
+	if (!is_region(addr))
+		return sys_call3(SYS_mincore, (long)addr, (long)len, (long)vec);
+	memset(vec, 1, page_round_up(len) / PAGE_BYTES);
+	return 0;
+}
+
+long pager_mlock(uintptr_t addr, size_t len, unsigned flags)
+{
+	return is_region(addr) ? 0 : sys_call3(SYS_mlock2, (long)addr, (long)len, flags);
+}
+
+long pager_munlock(uintptr_t addr, size_t len)
+{
+	return is_region(addr) ? 0 : sys_call2(SYS_munlock, (long)addr, (long)len);
+}
+
+long pager_mlockall(int flags)
+{
+	(void)flags;
+	return 0;
+}
+
+long pager_munlockall(void)
+{
+	return 0;
+}
+
 bool pager_is_running(void)
 {
 	return running;

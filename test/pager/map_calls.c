@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+/*
+ * An ordinary program under Faultline: what its mapping calls do that the kernel's alone do not, or
+ * that map_fuzz.c cannot compare: residency, locks within the budget, limits, many mappings,
+ * addresses.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/types.h"
+
+#define RW   (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+
+#define CHECK(cond)                                                                           \
+	do {                                                                                  \
+		if (!(cond)) {                                                                \
+			fprintf(stderr, "map-calls:%d: %s (errno %d: %s)\n", __LINE__, #cond, \
+			    errno, strerror(errno));                                          \
+			_exit(1);                                                             \
+		}                                                                             \
+	} while (0)
+
+static char *map(size_t pages, int prot, int flags)
+{
+	char *p = mmap(NULL, pages * PAGE_BYTES, prot, ANON | flags, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	return p;
+}
+
+static void fill(char *p, size_t pages, uint64_t stamp)
+{
+	for (size_t i = 0; i < pages; i++)
+		((volatile uint64_t *)(p + i * PAGE_BYTES))[i % 512] = stamp + i + 1;
+}
+
+static bool is_filled(const char *p, size_t pages, uint64_t stamp)
+{
+	for (size_t i = 0; i < pages; i++)
+		if (((const volatile uint64_t *)(p + i * PAGE_BYTES))[i % 512] != stamp + i + 1)
+			return false;
+	return true;
+}
+
+static unsigned nr_resident(char *p, size_t pages)
+{
+	static unsigned char vec[4096];
+	unsigned nr = 0;
+
+	CHECK(mincore(p, pages * PAGE_BYTES, vec) == 0);
+	for (size_t i = 0; i < pages; i++)
+		nr += vec[i] & 1;
+	return nr;
+}
+
+/* 128 frames. */
+static void test_residency(void)
+{
+	char *p = map(1024, RW, 0);
+
+	CHECK(nr_resident(p, 1024) == 0);
+	fill(p, 1024, 7);
+	unsigned nr = nr_resident(p, 1024);
+	CHECK(nr > 16 && nr <= 128);
+	CHECK(madvise(p, 1024 * PAGE_BYTES, MADV_PAGEOUT) == 0);
+	CHECK(nr_resident(p, 1024) == 0);
+	CHECK(is_filled(p, 1024, 7));
+	CHECK(madvise(p, 1024 * PAGE_BYTES, MADV_PAGEOUT) == 0);
+	CHECK(madvise(p, 16 * PAGE_BYTES, MADV_WILLNEED) == 0);
+	CHECK(nr_resident(p, 16) == 16);
+	CHECK(is_filled(p, 1024, 7));
+	CHECK(madvise(p, 1024 * PAGE_BYTES, MADV_DONTNEED) == 0 && nr_resident(p, 1024) == 0);
+	CHECK(p[0] == 0 && munmap(p, 1024 * PAGE_BYTES) == 0);
+	p = map(64, RW, MAP_POPULATE);
+	CHECK(nr_resident(p, 64) == 64 && munmap(p, 64 * PAGE_BYTES) == 0);
+}
+
+static void test_lock(void)
+{
+	char *locked = map(40, RW, 0), *p = map(1024, RW, 0);
+
+	fill(locked, 40, 3);
+	fill(p, 1024, 4);
+	CHECK(mlock(locked, 40 * PAGE_BYTES) == 0 && nr_resident(locked, 40) == 40);
+	for (int round = 0; round < 3; round++) {
+		CHECK(is_filled(p, 1024, 4) && nr_resident(locked, 40) == 40);
+		fill(p, 1024, 4);
+	}
+	CHECK(mlock(p, 1024 * PAGE_BYTES) == -1 && errno == ENOMEM);
+	CHECK(mlockall(MCL_CURRENT) == -1 && errno == ENOMEM);
+	CHECK(is_filled(locked, 40, 3) && is_filled(p, 1024, 4));
+	/* Not the child's, who starts with all of it to page. */
+	pid_t pid = fork();
+	if (!pid) {
+		CHECK(is_filled(p, 1024, 4) && is_filled(locked, 40, 3) && is_filled(p, 1024, 4));
+		CHECK(madvise(locked, 40 * PAGE_BYTES, MADV_PAGEOUT) == 0);
+		CHECK(nr_resident(locked, 40) == 0 && is_filled(locked, 40, 3));
+		_exit(0);
+	}
+	int status;
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK(madvise(locked, PAGE_BYTES, MADV_PAGEOUT) == -1 && errno == EINVAL);
+	CHECK(munlockall() == 0 && madvise(locked, 40 * PAGE_BYTES, MADV_PAGEOUT) == 0);
+	CHECK(nr_resident(locked, 40) == 0 && is_filled(locked, 40, 3));
+	CHECK(mlockall(MCL_FUTURE) == 0);
+	char *future = map(16, RW, 0);
+	CHECK(nr_resident(future, 16) == 16 && is_filled(p, 1024, 4));
+	CHECK(nr_resident(future, 16) == 16 && munlockall() == 0);
+	CHECK(munmap(future, 16 * PAGE_BYTES) == 0);
+	future = map(16, RW, MAP_LOCKED);
+	CHECK(nr_resident(future, 16) == 16 && is_filled(p, 1024, 4));
+	CHECK(nr_resident(future, 16) == 16);
+	CHECK(munmap(future, 16 * PAGE_BYTES) == 0 && munmap(p, 1024 * PAGE_BYTES) == 0);
+	CHECK(munmap(locked, 40 * PAGE_BYTES) == 0);
+}
+
+/* RLIMIT_MEMLOCK binds who has no CAP_IPC_LOCK. */
+static void test_lock_limit(void)
+{
+	struct rlimit limit = {16 * PAGE_BYTES, 16 * PAGE_BYTES};
+	char *p = map(64, RW, 0);
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && (geteuid() || !setuid(65534)));
+		CHECK(mlock(p, 16 * PAGE_BYTES) == 0);
+		CHECK(mlock(p, 17 * PAGE_BYTES) == -1 && errno == ENOMEM);
+		CHECK(mlock(p, 16 * PAGE_BYTES) == 0);
+		CHECK(mmap(NULL, 1 << 20, RW, ANON | MAP_LOCKED, -1, 0) == MAP_FAILED &&
+		      errno == EAGAIN);
+		limit.rlim_cur = 0;
+		CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+		CHECK(mlock(p, PAGE_BYTES) == -1 && errno == EPERM);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0 && munmap(p, 64 * PAGE_BYTES) == 0);
+}
+
+/* As plain: a mapping over the limit is refused, and nothing is lost by it. */
+static void test_limits(void)
+{
+	static const int what[] = {RLIMIT_AS, RLIMIT_DATA};
+	int status;
+
+	for (int i = 0; i < 2; i++) {
+		char *p = map(512, RW, 0);
+		fill(p, 512, 9);
+		pid_t pid = fork();
+		if (!pid) {
+			/* What libraries have mapped already must fit. */
+			struct rlimit limit = {(size_t)2 << 30, (size_t)2 << 30};
+			CHECK(setrlimit(what[i], &limit) == 0);
+			CHECK(mmap(NULL, (size_t)3 << 30, RW, ANON, -1, 0) == MAP_FAILED);
+			CHECK(errno == ENOMEM);
+			CHECK(mremap(p, 512 * PAGE_BYTES, (size_t)3 << 30, MREMAP_MAYMOVE) ==
+			      MAP_FAILED);
+			CHECK(errno == ENOMEM && is_filled(p, 512, 9));
+			char *q = map(512, RW, 0);
+			fill(q, 512, 10);
+			CHECK(is_filled(p, 512, 9) && is_filled(q, 512, 10));
+			_exit(0);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+		CHECK(munmap(p, 512 * PAGE_BYTES) == 0);
+	}
+}
+
+static double seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
+/* Return: how long NR mmap and as many munmap in random order took. */
+static double time_many(unsigned nr, bool alternate)
+{
+	static char *at[30000];
+	uint64_t rng = 88172645463325252ull;
+	double began = seconds();
+
+	for (unsigned i = 0; i < nr; i++) {
+		at[i] = map(16, alternate && i & 1 ? PROT_READ : RW, 0);
+		if (!(alternate && i & 1))
+			*(volatile unsigned *)at[i] = i;
+	}
+	for (unsigned i = nr; i > 1; i--) {
+		rng ^= rng << 13, rng ^= rng >> 7, rng ^= rng << 17;
+		unsigned j = (unsigned)(rng >> 11) % i;
+		char *p = at[i - 1];
+
+		at[i - 1] = at[j];
+		at[j] = p;
+	}
+	for (unsigned i = 0; i < nr; i++)
+		CHECK(munmap(at[i], 16 * PAGE_BYTES) == 0);
+	return seconds() - began;
+}
+
+/* Refused for want of mappings, as by the kernel, with everything as it was. */
+static void test_too_many(void)
+{
+	size_t pages = 160000, i;
+	char *p = map(pages, RW, 0);
+
+	fill(p, 1000, 5);
+	for (i = 1; i < pages; i += 2)
+		if (mprotect(p + i * PAGE_BYTES, PAGE_BYTES, PROT_READ))
+			break;
+	CHECK(i < pages && errno == ENOMEM && i > 20000);
+	CHECK(munmap(p + (pages - 10) * PAGE_BYTES, PAGE_BYTES) == -1 && errno == ENOMEM);
+	CHECK(is_filled(p, 1000, 5) && p[(pages - 10) * PAGE_BYTES] == 0);
+	CHECK(munmap(p, pages * PAGE_BYTES) == 0);
+}
+
+static bool is_in_maps(const void *p, size_t bytes, const char *prot)
+{
+	char line[512], want[64];
+	FILE *f = fopen("/proc/self/maps", "r");
+	bool found = false;
+
+	snprintf(
+	    want, sizeof(want), "%lx-%lx %s", (unsigned long)p, (unsigned long)p + bytes, prot);
+	while (fgets(line, sizeof(line), f))
+		found |= !strncmp(line, want, strlen(want));
+	fclose(f);
+	return found;
+}
+
+static void test_addresses(void)
+{
+	const size_t len = 64 * PAGE_BYTES;
+	char *far = (char *)0x200000000000, *p;
+
+	/* A hint outside the window is only a hint; a fixed address is kept, unmanaged. */
+	p = mmap(far, len, RW, ANON, -1, 0);
+	CHECK(p != MAP_FAILED && in_window((uintptr_t)p) && munmap(p, len) == 0);
+	p = mmap(far, len, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(p == far);
+	fill(p, 64, 1);
+	CHECK(
+	    mmap(far, len, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED && errno == EEXIST);
+	CHECK(is_filled(p, 64, 1) && munmap(p, len) == 0);
+	/* One in the window is taken. */
+	p = map(256, PROT_NONE, MAP_NORESERVE);
+	CHECK(munmap(p, 256 * PAGE_BYTES) == 0);
+	CHECK(mmap(p + len, len, RW, ANON, -1, 0) == p + len && munmap(p + len, len) == 0);
+	/* A reservation, committed by mprotect and by mmap. */
+	p = map(256, PROT_NONE, MAP_NORESERVE);
+	CHECK(mprotect(p + len, len, RW) == 0);
+	CHECK(mmap(p + 2 * len, len, RW, ANON | MAP_FIXED, -1, 0) == p + 2 * len);
+	fill(p + len, 128, 2);
+	CHECK(is_filled(p + len, 128, 2) && nr_resident(p, 64) == 0);
+	CHECK(is_in_maps(p, len, "---p") && is_in_maps(p + 3 * len, len, "---p"));
+	CHECK(mprotect(p + len, len, PROT_READ) == 0 && is_in_maps(p + len, len, "r--p"));
+	CHECK(munmap(p, 256 * PAGE_BYTES) == 0);
+}
+
+/* Over the window's borders; in a child, since the allocator's memory lies there. */
+static void test_borders(void)
+{
+	const size_t len = 64 * PAGE_BYTES;
+	char *p = (char *)WINDOW_START - len;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		CHECK(mmap(p, 2 * len, RW, ANON | MAP_FIXED, -1, 0) == p);
+		fill(p, 128, 6);
+		CHECK(mprotect(p, 2 * len, PROT_READ) == 0 && is_filled(p, 128, 6));
+		CHECK(mincore(p, 2 * len, (unsigned char[128]){0}) == 0);
+		CHECK(madvise(p, 2 * len, MADV_DONTNEED) == 0 && p[len - 1] == 0 && p[len] == 0);
+		CHECK(munmap(p, 2 * len) == 0 && mincore(p + len, 1, (unsigned char[1]){0}) == -1);
+		/* Not where the pager's own pages are. */
+		CHECK(mmap((char *)WINDOW_END - len, 2 * len, RW, ANON | MAP_FIXED, -1, 0) ==
+		      MAP_FAILED);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+int main(int argc, char **argv)
+{
+	bool is_paged;
+
+	char *p = map(64, RW, 0);
+	is_paged = in_window((uintptr_t)p);
+	munmap(p, 64 * PAGE_BYTES);
+	if (argc > 1) { /* a time to compare: map-calls NR */
+		unsigned nr = (unsigned)atoi(argv[1]);
+		double same = time_many(nr, false), other = time_many(nr, true);
+
+		printf("%u mmap and munmap: %.2f s alike, %.2f s of two kinds\n", nr, same, other);
+		return 0;
+	}
+	CHECK(is_paged);
+	test_residency();
+	test_lock();
+	test_lock_limit();
+	test_limits();
+	test_addresses();
+	test_borders();
+	test_too_many();
+	double same = time_many(15000, false), other = time_many(15000, true);
+	printf("15000 mmap and munmap: %.2f s alike, %.2f s of two kinds\n", same, other);
+	return 0;
+}
