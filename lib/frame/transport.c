@@ -116,6 +116,7 @@ int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access
 
 int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr)
 {
+	bool is_refused = false, was_locked = false;
 	int err = 0;
 
 	if (nr > 1 && !t->no_vector) {
@@ -127,17 +128,24 @@ int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr)
 		    SYS_process_madvise, PIDFD_SELF_GROUP, (long)runs, nr, MADV_DONTNEED, 0);
 		if (n == (long)total)
 			return 0;
-		if (n < 0)
-			t->no_vector = true;
+		is_refused = n < 0;
 		/* A part may be done: doing it again is harmless, the pages are ours. */
 	}
 	for (uint32_t i = 0; i < nr; i++) {
 		long e = sys_call3(
 		    SYS_madvise, (long)runs[i].iov_base, (long)runs[i].iov_len, MADV_DONTNEED);
 
+		/* Locked behind our back: mlockall as a raw system call. */
+		if (e == -EINVAL) {
+			was_locked = true;
+			sys_call2(SYS_munlock, (long)runs[i].iov_base, (long)runs[i].iov_len);
+			e = sys_call3(SYS_madvise, (long)runs[i].iov_base, (long)runs[i].iov_len,
+			    MADV_DONTNEED);
+		}
 		if (e)
 			err = (int)e;
 	}
+	t->no_vector |= is_refused && !was_locked;
 	return err;
 }
 

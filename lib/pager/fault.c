@@ -39,7 +39,7 @@ enum fault_kind {
 
 struct fault {
 	struct vpn vpn;
-	bool is_write;
+	bool is_write, is_fetch;
 	bool is_ahead; /* no thread has touched the page: readahead */
 	enum fault_kind kind;
 	uint32_t places;      /* taken and not used yet */
@@ -293,7 +293,7 @@ static enum step look(struct fault *f)
 	const struct region *r = region_find(&pg.regions, vpn_addr(f->vpn));
 	if (r && r->is_foreign)
 		step = was_released(r, f->is_write) ? STEP_DONE : STEP_FOREIGN;
-	else if (r && allows(r->prot, f->is_write))
+	else if (r && allows(r->prot, f->is_write) && !f->is_fetch)
 		step = look_at_page(f, r);
 	rwlock_read_done(&pg.map_lock);
 	return step;
@@ -368,8 +368,11 @@ static void finish_read(struct fault *f)
 			run = map_run(f, i);
 			map_read_run(f, leaf, i, i + run);
 		} else {
-			pte_set(leaf_pte(leaf, f->vpn), PAGE_HELD, f->frame[i].v, 0);
-			policy_insert(f->frame[i]);
+			uint64_t *pte = leaf_pte(leaf, f->vpn);
+
+			pte_set(pte, PAGE_HELD, f->frame[i].v, 0);
+			if (LIKELY(!(*pte & PTE_LOCKED)))
+				policy_insert(f->frame[i]);
 		}
 	}
 	lock_release(leaf.lock);
@@ -491,6 +494,7 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 
 	f.vpn = vpn;
 	f.is_write = is_write;
+	f.is_fetch = false;
 	f.is_ahead = true;
 	f.window = window;
 	f.need = 1;
@@ -519,6 +523,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	/* Not the whole of it: the arrays are filled in only for a read. */
 	f.vpn = vpn_of(addr);
 	f.is_write = access == ACCESS_WRITE;
+	f.is_fetch = access == ACCESS_FETCH;
 	f.is_ahead = false;
 	f.kind = KIND_SPURIOUS;
 	f.places = 0;

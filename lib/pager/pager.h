@@ -64,7 +64,14 @@ int pager_release(uintptr_t addr, size_t len);
 enum access {
 	ACCESS_READ = 0,
 	ACCESS_WRITE = 1,
+	ACCESS_FETCH = 2, /* of an instruction: in managed memory never allowed */
 };
+
+/* @error_code: of the page fault, as the signal frame has it (REG_ERR). */
+static inline enum access access_of(unsigned long error_code)
+{
+	return error_code & 16 ? ACCESS_FETCH : error_code & 2 ? ACCESS_WRITE : ACCESS_READ;
+}
 
 enum fault_result {
 	FAULT_DONE,    /* retry the access */

@@ -228,8 +228,7 @@ static void on_fault(int sig, void *info, void *context)
 	if (UNLIKELY(!altstack_own() || uc->uc_stack.ss_sp != altstack_own()))
 		altstack_adopt(&uc->uc_stack);
 	if (LIKELY(si->si_code > SI_IS_SYNC && in_window(addr))) {
-		enum access access =
-		    uc->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
+		enum access access = access_of((unsigned long)uc->uc_mcontext.gregs[REG_ERR]);
 		bool is_watched = blocked_window_pause();
 		enum fault_result result = serve(addr, access);
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -293,6 +294,39 @@ static void test_borders(void)
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* Managed memory is not executable, whether the page is there or not. */
+static void test_fetch(void)
+{
+	char *p = map(64, RW, 0);
+	int status;
+
+	fill(p, 32, 1);
+	for (int i = 1; i <= 33; i += 32) {
+		pid_t pid = fork();
+		if (!pid) {
+			alarm(10);
+			((void (*)(void))(uintptr_t)(p + i * PAGE_BYTES))();
+			_exit(0);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+		CHECK(WTERMSIG(status) == SIGSEGV);
+	}
+	CHECK(munmap(p, 64 * PAGE_BYTES) == 0);
+}
+
+/* Locked by a system call that nobody sees, memory is paged all the same. */
+static void test_raw_lock(void)
+{
+	char *p = map(1024, RW, 0);
+
+	fill(p, 1024, 1);
+	CHECK(geteuid() || syscall(SYS_mlockall, MCL_CURRENT) == 0);
+	CHECK(is_filled(p, 1024, 1) && is_filled(p, 1024, 1));
+	fill(p, 1024, 2);
+	CHECK(is_filled(p, 1024, 2) && munlockall() == 0 && is_filled(p, 1024, 2));
+	CHECK(munmap(p, 1024 * PAGE_BYTES) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	bool is_paged;
@@ -314,6 +348,8 @@ int main(int argc, char **argv)
 	test_limits();
 	test_addresses();
 	test_borders();
+	test_fetch();
+	test_raw_lock();
 	test_too_many();
 	double same = time_many(15000, false), other = time_many(15000, true);
 	printf("15000 mmap and munmap: %.2f s alike, %.2f s of two kinds\n", same, other);

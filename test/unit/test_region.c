@@ -34,6 +34,30 @@ static void compare(struct region_map *m)
 	}
 }
 
+Test(region, marks_split_and_merge)
+{
+	struct region_map m;
+	struct region r = {.start = addr_of(0), .end = addr_of(16), .prot = PROT_READ};
+
+	cr_assert_eq(region_map_init(&m), 0);
+	cr_assert_eq(region_add(&m, r), 0);
+	cr_assert_eq(region_mark(&m, addr_of(4), addr_of(8), REGION_LOCKED, 0), 0);
+	cr_assert_eq(m.nr, 3);
+	cr_assert_eq(region_find(&m, addr_of(4))->marks, REGION_LOCKED);
+	cr_assert_eq(region_mark(&m, addr_of(0), addr_of(16), REGION_DONTFORK, 0), 0);
+	cr_assert_eq(m.nr, 3);
+	cr_assert_eq(region_find(&m, addr_of(5))->marks, REGION_LOCKED | REGION_DONTFORK);
+	cr_assert_eq(region_mark(&m, addr_of(2), addr_of(10), 0, REGION_LOCKED), 0);
+	cr_assert_eq(m.nr, 1);
+	cr_assert_eq(region_find(&m, addr_of(5))->marks, REGION_DONTFORK);
+	/* What leaves management has the kernel's marks only. */
+	cr_assert_eq(region_protect(&m, addr_of(0), addr_of(1), PROT_READ, true), 0);
+	cr_assert_eq(region_find(&m, addr_of(0))->marks, REGION_RELEASED);
+	cr_assert_eq(region_mark(&m, addr_of(0), addr_of(16), REGION_LOCKED, 0), 0);
+	cr_assert_eq(region_find(&m, addr_of(0))->marks, REGION_RELEASED);
+	cr_assert_eq(m.nr, 2);
+}
+
 Test(region, random_operations_equal_the_model)
 {
 	struct region_map m;
