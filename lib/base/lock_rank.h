@@ -8,7 +8,8 @@
 
 enum lock_rank {
 	LOCK_MAP = 1, /* regions: pager/region.h. Held (shared) over the quick part of a fault,
-	               * (exclusive) over a mapping call, which alone may wait for pages in I/O */
+	               * (exclusive) over a mapping call, which alone may wait for pages in I/O;
+	               * most of that it does before (pager/mapping.h) */
 	LOCK_RECLAIM, /* one reclaimer at a time: pager/reclaim.c; makes mapping system calls */
 	LOCK_PTAB,    /* making new page tables: mmu/ptab.h */
 	LOCK_L1,      /* the PTEs of one L1 table: mmu/ptab.h; makes userfaultfd ioctls */

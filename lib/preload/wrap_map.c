@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
+#include "base/sys.h"
 #include "pager/pager.h"
 #include "preload/guard.h"
 #include "preload/real.h"
