@@ -22,6 +22,10 @@
 #include "base/types.h"
 #include "pager/pager.h"
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
 #define RAM_PAGES  1024u
 #define AREA_PAGES 1024u /* per thread */
 
@@ -104,7 +108,7 @@ static void mapping_call(struct area *a)
 	uintptr_t addr = (uintptr_t)(a->at + from * 512u);
 	size_t len = nr * PAGE_BYTES;
 
-	switch (rnd(a, 5)) {
+	switch (rnd(a, 9)) {
 	case 0:
 		check(pager_madvise(addr, len, MADV_DONTNEED), "madvise");
 		break;
@@ -130,6 +134,38 @@ static void mapping_call(struct area *a)
 		a->at = (uint64_t *)p;
 		from = a->nr - nr;
 		break;
+	}
+	case 4: /* what changes nothing that can be seen */
+		check(pager_madvise(addr, len, MADV_PAGEOUT), "madvise pageout");
+		check(pager_madvise(addr, len, MADV_WILLNEED), "madvise willneed");
+		return;
+	case 5: {
+		long err = pager_mlock(addr, len, 0);
+		unsigned char vec[64];
+
+		/* Not all threads' locks fit at a time. */
+		if (err != -ENOMEM)
+			check(err, "mlock");
+		check(pager_mincore(addr, len, vec), "mincore");
+		for (uint32_t i = 0; i < nr; i++) {
+			if (!err && !vec[i])
+				check(-EAGAIN, "locked, and not resident");
+			verify(a, from + i);
+		}
+		check(pager_munlock(addr, len), "munlock");
+		return;
+	}
+	case 6: { /* the old place stays, and is empty */
+		uintptr_t old = (uintptr_t)a->at;
+		size_t all = a->nr * PAGE_BYTES;
+		long p = pager_mremap(old, all, all, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
+
+		check(p, "mremap dontunmap");
+		if (*(uint64_t *)(old + from * PAGE_BYTES + 8))
+			check(-EIO, "mremap dontunmap: not empty");
+		check(pager_munmap(old, all), "munmap");
+		a->at = (uint64_t *)p;
+		return;
 	}
 	default: { /* move */
 		size_t all = a->nr * PAGE_BYTES;
