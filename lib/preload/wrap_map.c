@@ -67,16 +67,23 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 
 EXPORT int mlock(const void *addr, size_t len)
 {
+	if (UNLIKELY(on_managed_stack()))
+		return (int)with_errno(guard_call(SYS_mlock, (long)addr, (long)len, 0, 0, 0, 0));
 	return (int)with_errno(pager_mlock((uintptr_t)addr, len, 0));
 }
 
 EXPORT int mlock2(const void *addr, size_t len, unsigned flags)
 {
+	if (UNLIKELY(on_managed_stack()))
+		return (int)with_errno(
+		    guard_call(SYS_mlock2, (long)addr, (long)len, flags, 0, 0, 0));
 	return (int)with_errno(pager_mlock((uintptr_t)addr, len, flags));
 }
 
 EXPORT int munlock(const void *addr, size_t len)
 {
+	if (UNLIKELY(on_managed_stack()))
+		return (int)with_errno(guard_call(SYS_munlock, (long)addr, (long)len, 0, 0, 0, 0));
 	return (int)with_errno(pager_munlock((uintptr_t)addr, len));
 }
 
