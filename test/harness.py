@@ -4,6 +4,7 @@ its memory, reading Faultline's JSON, and one line per result.
 
 Every runner prints `ok NAME`, `FAILED NAME: why` or `skipped NAME: why`, which ./check counts.
 """
+import ctypes
 import json
 import os
 import pathlib
@@ -100,6 +101,34 @@ def session_pids(sid):
     return pids
 
 
+def adopt_orphans():
+    """From now on whatever a Program leaves behind becomes our child, so that it can be ended too,
+    in a session of its own as it may be (PostgreSQL's processes make one each). Then all that we
+    started is taken to belong to the one Program that is running."""
+    pr_set_child_subreaper = 36
+    Program.adopts = True
+    if ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+
+
+def descendants(root):
+    """All processes that descend from @root, which is not among them."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as f:
+                parent = int(f.read().rpartition(b")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+        children.setdefault(parent, []).append(int(entry))
+    found = list(children.get(root, []))
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
 def rss_anon(pid):
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
@@ -111,12 +140,16 @@ def rss_anon(pid):
     return 0
 
 
-def as_nobody(argv):
-    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--", *argv]
+def as_nobody(argv, with_ptrace=False):
+    """@argv as an ordinary user; @with_ptrace: who holds the one capability that the engine
+    `uffd` needs."""
+    caps = ["--inh-caps=+sys_ptrace", "--ambient-caps=+sys_ptrace"] if with_ptrace else []
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *caps, "--", *argv]
 
 
 class Program:
     """A program in a session of its own, so that it can be ended whole, by pid."""
+    adopts = False
 
     def __init__(self, argv, **options):
         self.result = Result()
@@ -125,8 +158,16 @@ class Program:
         options.setdefault("stdin", subprocess.DEVNULL)
         self.child = subprocess.Popen(argv, stderr=self.errors, start_new_session=True, **options)
 
+    def pids(self):
+        """What is left of it: itself and all that it started, as far as that can be told."""
+        if Program.adopts:
+            return [pid for pid in descendants(os.getpid())
+                    if pid != self.child.pid or self.child.poll() is None]
+        return [pid for pid in session_pids(self.child.pid)
+                if pid != self.child.pid or self.child.poll() is None]
+
     def sample(self):
-        for pid in session_pids(self.child.pid):
+        for pid in self.pids():
             self.result.rss_peak = max(self.result.rss_peak, rss_anon(pid))
 
     def wait(self, timeout, sample=False):
@@ -149,12 +190,13 @@ class Program:
         if self.result.status is not None:
             return
         for _ in range(100):
-            left = [pid for pid in session_pids(self.child.pid)
-                    if pid != self.child.pid or self.child.poll() is None]
+            left = self.pids()
             for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
+                    if pid != self.child.pid:
+                        os.waitpid(pid, os.WNOHANG)
+                except (ProcessLookupError, ChildProcessError):
                     pass
             if not left:
                 break
