@@ -5,7 +5,13 @@
 packages_build='gcc libc6-dev meson ninja-build pkg-config python3 liburing-dev libuv1-dev
 	libxxhash-dev libjansson-dev libjemalloc2'
 # redis-tools holds the server's binary as well; the package redis-server would start a service.
-packages_check='libcriterion-dev clang-format sqlite3 xz-utils redis-tools procps'
+packages_check='libcriterion-dev clang-format sqlite3 xz-utils redis-tools procps
+	perl mawk gawk bc git make openssl poppler-utils ghostscript stress-ng zstd'
+# What only the long program matrix needs; without it the short one skips what it does not find.
+packages_full='clang nodejs openjdk-17-jdk-headless'
+# PostgreSQL's server would be started by its package: it is unpacked instead, over these.
+packages_postgres='postgresql-client-15 libgssapi-krb5-2 libicu72 libldap-2.5-0 liblz4-1 libpam0g
+	libssl3 libsystemd0 libxml2 libxslt1.1 libzstd1'
 
 say() {
 	printf '==> %s\n' "$*"
@@ -66,6 +72,18 @@ need_packages() {
 	for package in $missing; do
 		is_installed "$package" || die "apt-get did not install $package"
 	done
+}
+
+# unpack_postgres DIR: PostgreSQL's server, under DIR/usr/lib/postgresql, unless it is installed.
+unpack_postgres() {
+	for home in /usr/lib/postgresql/*; do
+		[ ! -x "$home/bin/initdb" ] || return 0
+	done
+	# shellcheck disable=SC2086
+	need_packages $packages_postgres
+	say "unpacking postgresql-15"
+	(cd "$1" && apt-get download -q postgresql-15 >download.log 2>&1 &&
+		dpkg-deb -x postgresql-15_*.deb .) || die "postgresql-15: $(tail -n 1 "$1/download.log")"
 }
 
 # build DIR MESON-OPTION...: configure if need be, compile. The log is shown when it fails.

@@ -195,7 +195,7 @@ class Postgres(Script):
     sizes = (1, 4)
     only_user = "PostgreSQL refuses to run as root"
     script = r"""
-export PATH="$PGBIN:$PATH" PGHOST="$PWD/s" PGDATABASE=postgres PGUSER=test PGTZ=UTC
+export PATH="$PGBIN:/usr/lib/postgresql/${PGBIN##*postgresql/}:$PATH" PGHOST="$PWD/s" PGDATABASE=postgres PGUSER=test PGTZ=UTC
 mkdir s
 initdb -D data -U test -A trust -E UTF8 --locale=C --no-sync >initdb.log
 postgres -D data -c listen_addresses= -c unix_socket_directories="$PWD/s" -c fsync=off \
@@ -230,7 +230,7 @@ wait $server
     @staticmethod
     def bin():
         """Where initdb and its like are; Debian keeps them out of the PATH."""
-        homes = [os.environ.get("FAULTLINE_POSTGRES", ""), *glob.glob("/usr/lib/postgresql/*")]
+        homes = [os.environ.get("MATRIX_POSTGRES", ""), *glob.glob("/usr/lib/postgresql/*")]
         return next((f"{h}/bin" for h in homes if os.path.exists(f"{h}/bin/initdb")), None)
 
     @staticmethod

@@ -33,7 +33,8 @@ def stressor(name, *options, short=False, unpaged=None, outside=None):
 
 CASES = [
     stressor("vm", "--vm-method", "all", "--vm-bytes", "48M", short=True),
-    stressor("malloc", "--malloc-bytes", "256M"),
+    stressor("malloc", "--malloc-bytes", "256M",
+             outside="it touches single pages all over hundreds of GiB: that much page table"),
     stressor("mmap", "--mmap-bytes", "64M", outside="some of its mappings are MAP_STACK or hold code"),
     stressor("mremap", "--mremap-bytes", "64M"),
     stressor("madvise", unpaged="maps files, shared"),

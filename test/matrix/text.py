@@ -95,7 +95,8 @@ print "$sorted[$_ * 50]\n" for 0 .. $#sorted / 50;
 
 AWK = r"""
 {
-	for (i = 2; i <= NF; i++) { count[$i]++; where[$i "," NR % 97] = where[$i "," NR % 97] " " $1 }
+	for (i = 2; i <= NF; i++) count[$i]++
+	where[$2 "," NR % 97] = where[$2 "," NR % 97] " " $1
 	line[NR] = $0
 }
 END {
@@ -112,7 +113,7 @@ class Awk(Case):
     """Associative arrays of strings (mawk)."""
     name = "awk"
     needs = ["mawk"]
-    sizes = (300, 2000)
+    sizes = (3000, 24000)
     program = "mawk"
 
     def prepare(self):
