@@ -66,7 +66,7 @@ class Perl(Script):
     """Hashes, sorting, regular expressions, and a forked child that pipes back."""
     name = "perl"
     needs = ["perl"]
-    sizes = (5, 60)
+    sizes = (4, 40)
     interpreter = ["perl", "-w"]
     script = r"""
 use strict;
