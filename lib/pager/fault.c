@@ -517,6 +517,8 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 
 enum fault_result pager_fault(uintptr_t addr, enum access access)
 {
+	if (UNLIKELY(atomic_load_explicit(&pg.nr_vforks, memory_order_relaxed)) && vfork_is_child())
+		return vfork_ask(addr, access);
 	uint64_t began = now_ns();
 	struct fault f;
 

@@ -126,6 +126,7 @@ static int build_child(void)
 	atomic_store(&pg.gate_opened.nr_waiting, 0);
 	for (uint32_t i = 0; i < NR_PAGE_EVENTS; i++)
 		atomic_store(&pg.page_event[i].nr_waiting, 0);
+	vfork_after_fork();
 	frames_after_fork(&pg.frames);
 	reclaim_after_fork();
 	int err = telemetry_after_fork(&pg.telemetry, pg.config.telemetry);

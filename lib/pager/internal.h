@@ -9,6 +9,7 @@
  *     pager.c      start, counters              advise.c    madvise, mincore, msync
  *     check.c      does it all add up           mlock.c     mlock and its like
  *     fork.c       two pagers out of one       sample.c    memory outside
+ *     vfork.c      who borrows our memory
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -39,7 +40,9 @@ struct pager {
 	_Atomic uint32_t nr_inside;
 	_Atomic uint32_t gate_closed; /* thread id of who is forking, or 0 */
 	struct event gate_opened;
-	uint64_t fork_mask; /* [owner: who closed the gate] its signal mask */
+	int pid;                    /* [const between forks] */
+	_Atomic uint32_t nr_vforks; /* processes that may be running on this memory */
+	uint64_t fork_mask;         /* [owner: who closed the gate] its signal mask */
 
 	struct rwlock map_lock; /* rank LOCK_MAP */
 	struct region_map regions;
@@ -202,6 +205,17 @@ void mapping_become_child(void);
  * clear message, if that cannot be done: never wrong data. */
 void fork_become_child(void);
 int fork_init(const struct engine_sink *sink);
+
+/* --- vfork.c --- */
+
+/* At the start, and in a forked child: no process shares this memory. */
+void vfork_after_fork(void);
+/* Whether this is a process that only borrows the pager's memory. Context: fault. */
+bool vfork_is_child(void);
+/* pager_fault() for such a process. Context: fault. */
+enum fault_result vfork_ask(uintptr_t addr, enum access access);
+
+/* --- fork.c, pager.c --- */
 
 /* Close the gate and wait until nobody is inside the pager; open it. Context: not inside. */
 void pager_stop(void);

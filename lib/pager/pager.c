@@ -204,6 +204,7 @@ int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
 	if (pg.running)
 		return 0;
 	pg.config = *config;
+	vfork_after_fork();
 	rwlock_init(&pg.map_lock, LOCK_MAP);
 	checksum_seed();
 	pg.policy_ops = policy_find(config->policy);

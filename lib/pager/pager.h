@@ -97,6 +97,15 @@ int pager_fork_prepare(void);
 void pager_fork_parent(void);
 void pager_fork_child(void);
 
+/*
+ * Around the start of a process that shares this one's memory (vfork, and the like by clone): its
+ * faults are served by this process. prepare() may start a thread; parent() is called in the
+ * parent when the child has left its memory, if prepare() returned true.
+ * Context: thread; not async-signal-safe where the process has not touched managed memory yet.
+ */
+bool pager_vfork_prepare(void);
+void pager_vfork_parent(void);
+
 /* Whether @fd is one of the pager's own, which the program must not close. Context: any. */
 bool pager_owns_fd(int fd);
 

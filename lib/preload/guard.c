@@ -192,8 +192,13 @@ static void on_trap(int sig, void *info, void *context)
 static bool probe_filter(void)
 {
 	atomic_store(&probe_trapped, false);
-	/* Without a filter this fails with EFAULT: nothing is mapped there. */
-	syscall(SYS_uname, PROBE_ADDR);
+	long result;
+
+	/* Without a filter this fails with EFAULT: nothing is mapped there. Not from the gate. */
+	__asm__ volatile("syscall"
+	                 : "=a"(result)
+	                 : "a"((long)SYS_uname), "D"(PROBE_ADDR)
+	                 : "rcx", "r11", "memory");
 	return atomic_load(&probe_trapped);
 }
 

@@ -125,6 +125,41 @@ static long futex(const struct guard_trap *t)
 	return result;
 }
 
+static void touch_words(const struct futex_waitv *w, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		if (in_window(w[i].uaddr))
+			guard_touch_read(w[i].uaddr);
+}
+
+/* As futex(): the list is copied, the words are where they are. */
+static long futex_waitv(const struct guard_trap *t)
+{
+	unsigned nr = (unsigned)t->args[1];
+	struct timespec ts, *timeout = NULL;
+	struct bounce b;
+
+	if (nr > FUTEX_WAITV_MAX)
+		return -EINVAL;
+	if (t->args[3] && guard_copy(&ts, (void *)t->args[3], sizeof(ts)))
+		return -EFAULT;
+	if (t->args[3])
+		timeout = &ts;
+	long result = bounce_begin(&b, t->sp, t->stack);
+	if (result)
+		return result;
+	struct futex_waitv *w = bounce_alloc(&b, nr * sizeof(*w) + 1);
+	result = !w ? -ENOMEM : -EFAULT;
+	if (w && !guard_copy(w, (void *)t->args[0], nr * sizeof(*w)))
+		for (int i = 0; i < MAX_RETRIES && result == -EFAULT; i++) {
+			touch_words(w, nr);
+			result =
+			    sys_call5(t->nr, (long)w, nr, t->args[2], (long)timeout, t->args[4]);
+		}
+	bounce_end(&b);
+	return result;
+}
+
 static long select_call(const struct guard_trap *t)
 {
 	int nfds = MAX((int)t->args[0], 0);
@@ -388,7 +423,7 @@ long guard_special(struct guard_trap *t, enum guard_special what)
 	case SPECIAL_MAPPING:
 		return mapping(t);
 	case SPECIAL_FUTEX:
-		return futex(t);
+		return t->nr == SYS_futex_waitv ? futex_waitv(t) : futex(t);
 	case SPECIAL_SELECT:
 		return select_call(t);
 	case SPECIAL_IOCTL:

@@ -5,7 +5,7 @@
  * so that bytes which the kernel leaves alone come back as they were.
  *
  * Addresses that the kernel keeps for later (set_tid_address, set_robust_list, rseq) count as
- * values. Calls that are not listed are ARG_UNKNOWN throughout.
+ * values, and so does the stack of clone. Calls that are not listed are ARG_UNKNOWN throughout.
  */
 #include <sys/syscall.h>
 
@@ -123,7 +123,7 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	CALL(socketpair, VALUE, VALUE, VALUE, INOUT(8)),
 	CALL(setsockopt, VALUE, VALUE, VALUE, IN_BUF(4, 1)),
 	CALL(getsockopt, VALUE, VALUE, VALUE, OUT_LEN(4), INOUT(4)),
-	SPECIAL_CALL(clone, CLONE, VALUE, SPECIAL, SPECIAL, SPECIAL),
+	SPECIAL_CALL(clone, CLONE, VALUE, VALUE, SPECIAL, SPECIAL),
 	NO_POINTER(fork),
 	NO_POINTER(vfork),
 	SPECIAL_CALL(execve, EXEC, SPECIAL, SPECIAL, SPECIAL),
@@ -414,7 +414,7 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	NO_POINTER(landlock_restrict_self),
 	NO_POINTER(memfd_secret),
 	NO_POINTER(process_mrelease),
-	CALL(futex_waitv, UNKNOWN, VALUE, VALUE, IN(16)),
+	SPECIAL_CALL(futex_waitv, FUTEX, SPECIAL, VALUE, VALUE, SPECIAL),
 	NO_POINTER(set_mempolicy_home_node),
 };
 /* clang-format on */

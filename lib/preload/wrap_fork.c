@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * fork from a managed stack, which is sealed with all managed memory while the pager is split: made
- * on another one. And _Fork, a fork without atfork handlers, so without ours (start.c).
+ * on another one. And ways to make a process that fork()'s handlers (start.c) do not see: _Fork,
+ * vfork, and libc's clone(). By the system call itself: wrap_syscall.c.
  */
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,13 +15,18 @@
 #include "preload/bounce.h"
 #include "preload/real.h"
 
+/* Below a new stack's top: what clone() itself writes there, and the kernel's signal frames. */
+#define STACK_RELEASED ((uintptr_t)256 << 10)
+
 REAL(fork);
 REAL(_Fork);
+REAL(clone);
 
 RESOLVE_EARLY static void resolve(void)
 {
 	RESOLVE(fork);
 	RESOLVE(_Fork);
+	RESOLVE(clone);
 }
 
 static long fork_here(void *arg)
@@ -57,4 +66,119 @@ EXPORT pid_t _Fork(void)
 		return (pid_t)bounce_run(
 		    plain_fork_here, NULL, (uintptr_t)__builtin_frame_address(0));
 	return (pid_t)plain_fork_here(NULL);
+}
+
+/* --- vfork --------------------------------------------------------------------------------- */
+
+/*
+ * The child returns from vfork() first, and may use the stack below this frame and the return
+ * address with it: that is kept in a register, which the kernel preserves.
+ */
+__asm__(".text\n"
+        ".globl vfork\n"
+        ".globl __vfork\n"
+        ".type vfork, @function\n"
+        ".type __vfork, @function\n"
+        "vfork:\n"
+        "__vfork:\n"
+        "	sub $8, %rsp\n"
+        "	call fl_vfork_before\n"
+        "	add $8, %rsp\n"
+        "	pop %rdi\n"
+        "	mov %eax, %esi\n"
+        "	mov $58, %eax\n" /* SYS_vfork */
+        "	syscall\n"
+        "	push %rdi\n"
+        "	test %rax, %rax\n"
+        "	jz 1f\n"
+        "	mov %rax, %rdi\n"
+        "	jmp fl_vfork_after\n"
+        "1:	ret\n"
+        ".size vfork, . - vfork\n");
+
+__attribute__((used, visibility("hidden"))) int fl_vfork_before(void);
+__attribute__((used, visibility("hidden"))) pid_t fl_vfork_after(long pid, int is_counted);
+
+int fl_vfork_before(void)
+{
+	return pager_vfork_prepare();
+}
+
+/* In the parent; @is_counted is what before() said. */
+pid_t fl_vfork_after(long pid, int is_counted)
+{
+	if (is_counted)
+		pager_vfork_parent();
+	return (pid_t)with_errno(pid);
+}
+
+/* --- clone --------------------------------------------------------------------------------- */
+
+struct entry {
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+static int forked_entry(void *arg)
+{
+	struct entry entry = *(struct entry *)arg;
+
+	pager_fork_child();
+	/* libc would end this thread only, and the pager's would keep the process alive. */
+	_exit(entry.fn(entry.arg));
+}
+
+struct clone_args3 {
+	void *parent_tid, *tls, *child_tid;
+};
+
+static int clone_sharing(
+    int (*fn)(void *arg), void *stack, int flags, void *arg, const struct clone_args3 *more)
+{
+	bool is_process = !(flags & CLONE_THREAD);
+	bool is_counted = is_process && pager_vfork_prepare();
+	int pid = NEED(clone)(fn, stack, flags, arg, more->parent_tid, more->tls, more->child_tid);
+	/* Without CLONE_VFORK nobody says when the child is done: it counts for ever. */
+	if (is_counted && (pid < 0 || flags & CLONE_VFORK))
+		pager_vfork_parent();
+	return pid;
+}
+
+/* Its fork must be ours: the child gets a pager of its own. */
+static int clone_copying(
+    int (*fn)(void *arg), void *stack, int flags, void *arg, const struct clone_args3 *more)
+{
+	struct entry entry = {fn, arg};
+
+	if (!real_clone)
+		resolve(); /* not between prepare and parent: memory is out of reach there */
+	int err = pager_fork_prepare();
+	if (err)
+		return (int)with_errno(err);
+	int pid = real_clone(
+	    forked_entry, stack, flags, &entry, more->parent_tid, more->tls, more->child_tid);
+	int saved_errno = errno;
+	pager_fork_parent();
+	errno = saved_errno;
+	return pid;
+}
+
+EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
+{
+	struct clone_args3 more;
+	va_list args;
+
+	va_start(args, arg);
+	more.parent_tid = va_arg(args, void *);
+	more.tls = va_arg(args, void *);
+	more.child_tid = va_arg(args, void *);
+	va_end(args);
+	if (!fn || !stack || !pager_is_running())
+		return NEED(clone)(
+		    fn, stack, flags, arg, more.parent_tid, more.tls, more.child_tid);
+	/* The child's first signal frame, or its end if that is a fault, would lie there. */
+	if (in_window((uintptr_t)stack - 1))
+		pager_release((uintptr_t)stack - STACK_RELEASED, STACK_RELEASED);
+	return flags & CLONE_VM ? clone_sharing(fn, stack, flags, arg, &more)
+	                        : clone_copying(fn, stack, flags, arg, &more);
 }

@@ -356,6 +356,15 @@ void pager_fork_child(void)
 	leave(fork_mask);
 }
 
+bool pager_vfork_prepare(void)
+{
+	return false;
+}
+
+void pager_vfork_parent(void)
+{
+}
+
 void pager_at_exit(void)
 {
 	const char *report = getenv("FAKE_REPORT");
