@@ -19,7 +19,7 @@
 #include "base/types.h"
 #include "preload/bounce.h"
 
-#define GUARD_NR_CALLS 451u
+#define GUARD_NR_CALLS 463u
 #define NR_ARGS        6
 
 /* --- the system calls: guard_table.c ----------------------------------------------------- */

@@ -89,6 +89,8 @@ static long mapping(const struct guard_trap *t)
 		return pager_msync(addr, len, (int)t->args[2]);
 	case SYS_mincore:
 		return mincore_call(t);
+	case 462: /* mseal: the pager could not take such pages away */
+		return -ENOSYS;
 	default: /* shmat, shmdt, remap_file_pages: never over managed memory */
 		return -EINVAL;
 	}

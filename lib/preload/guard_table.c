@@ -11,6 +11,16 @@
 
 #include "preload/guard.h"
 
+/* Younger than the headers of Debian 12. Of these and of still younger ones, those that are not in
+ * the table are passed on with their pages touched, which does for all but large buffers. */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#define SYS_fchmodat2 452
+#endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
 #define VALUE                   \
 	{                       \
 		ARG_VALUE, 0, 0 \
@@ -416,6 +426,23 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	NO_POINTER(process_mrelease),
 	SPECIAL_CALL(futex_waitv, FUTEX, SPECIAL, VALUE, VALUE, SPECIAL),
 	NO_POINTER(set_mempolicy_home_node),
+	CALL(cachestat, VALUE, IN(16), INOUT(40)),
+	CALL(fchmodat2, VALUE, STR),
+	SPECIAL_CALL(mseal, MAPPING, SPECIAL),
+	/* Not supported, by the kernel itself: ENOSYS whatever the arguments are. */
+	NO_POINTER(_sysctl),
+	NO_POINTER(create_module),
+	NO_POINTER(get_kernel_syms),
+	NO_POINTER(query_module),
+	NO_POINTER(nfsservctl),
+	NO_POINTER(getpmsg),
+	NO_POINTER(putpmsg),
+	NO_POINTER(afs_syscall),
+	NO_POINTER(tuxcall),
+	NO_POINTER(security),
+	NO_POINTER(epoll_ctl_old),
+	NO_POINTER(epoll_wait_old),
+	NO_POINTER(vserver),
 };
 /* clang-format on */
 
