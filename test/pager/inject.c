@@ -109,8 +109,12 @@ static void workload(void)
 	uintptr_t other = (uintptr_t)call(pager_mmap(0, len * 2, rw, anon, -1, 0));
 	at = (uintptr_t)call(
 	    pager_mremap(at, len * 2, len * 2, MREMAP_MAYMOVE | MREMAP_FIXED, other));
+	call(pager_mlock(at + 8 * PAGE_BYTES, 4 * PAGE_BYTES, 0));
+	call(pager_madvise(at, 8 * PAGE_BYTES, MADV_PAGEOUT));
+	call(pager_munlock(at, len));
 	pass((uint64_t *)at, 2, true);
-	call(pager_madvise(at + len, len, MADV_DONTNEED));
+	call(pager_munmap(at + len + 8 * PAGE_BYTES, PAGE_BYTES));
+	call(pager_madvise(at + len, 8 * PAGE_BYTES, MADV_DONTNEED));
 	int err = pager_fork_prepare();
 	if (err)
 		_exit(fired ? EXIT_CALL : EXIT_WRONG);
