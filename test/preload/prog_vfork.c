@@ -82,7 +82,7 @@ static void close_everything(void)
 
 static void test_descriptors_gone(void)
 {
-	for (int i = 0; i < 10; i++) {
+	for (volatile int i = 0; i < 10; i++) {
 		static volatile int seen;
 
 		seen = 0;
