@@ -144,6 +144,7 @@ static void take_process(
 	    .ppid = atomic_load(&((struct fl_process *)r)->ppid),
 	    .is_live = !seen->is_over,
 	    .is_out_of_memory = atomic_load(&((struct fl_process *)r)->is_out_of_memory),
+	    .resident_why = atomic_load(&((struct fl_process *)r)->resident_why),
 	    .wall_ns = watch_wall_ns(w, index, now),
 	};
 	copy_text(p->program, sizeof(p->program), r->program, sizeof(r->program));

@@ -35,6 +35,7 @@ struct process_summary {
 	char program[65], engine[17], policy[17];
 	bool is_live;
 	bool is_out_of_memory; /* that was its end */
+	uint32_t resident_why; /* FL_RESIDENT_* */
 	uint64_t wall_ns;
 	struct counts counts;
 	struct latency minor, major;

@@ -98,6 +98,12 @@ static json_t *process(const struct process_summary *p)
 	    "engine", text(p->engine), "policy", text(p->policy));
 
 	json_object_set_new(o, "out_of_memory", json_boolean(p->is_out_of_memory));
+	json_t *why = json_array();
+	if (p->resident_why & FL_RESIDENT_IO_URING)
+		json_array_append_new(why, text("io_uring"));
+	if (p->resident_why & FL_RESIDENT_LIBAIO)
+		json_array_append_new(why, text("libaio"));
+	json_object_set_new(o, "resident_because", why);
 	put_sections(o, p);
 	return o;
 }

@@ -301,6 +301,30 @@ static void put_unmanaged(struct page *page, const struct summary *s)
 	    count_text(s->nr_unmanaged_execs, n), list);
 }
 
+/* Programs that transfer behind the guard's back, and so are not paged any more. */
+static void put_resident(struct page *page, const struct summary *s)
+{
+	const char *name = NULL;
+	uint64_t nr = 0;
+	uint32_t why = 0;
+	char n[28];
+
+	for (uint32_t i = 0; i < s->nr; i++) {
+		if (!s->processes[i].resident_why)
+			continue;
+		why |= s->processes[i].resident_why;
+		name = name ? name : s->processes[i].program;
+		nr++;
+	}
+	if (!nr)
+		return;
+	put(page, "  resident      %.40s (%s process%s) uses %s%s%s: its memory stayed in RAM",
+	    name, count_text(nr, n), nr > 1 ? "es" : "",
+	    why & FL_RESIDENT_IO_URING ? "io_uring" : "",
+	    why == (FL_RESIDENT_IO_URING | FL_RESIDENT_LIBAIO) ? " and " : "",
+	    why & FL_RESIDENT_LIBAIO ? "libaio" : "");
+}
+
 static void put_remarks(struct page *page, const struct summary *s)
 {
 	char n[28];
@@ -312,6 +336,7 @@ static void put_remarks(struct page *page, const struct summary *s)
 		put(page, "  left behind   %s process%s still running", count_text(nr_live, n),
 		    nr_live > 1 ? "es are" : " is");
 
+	put_resident(page, s);
 	if (s->nr_unmanaged_execs)
 		put_unmanaged(page, s);
 	if (s->nr_uncounted)

@@ -57,6 +57,10 @@ struct fl_event {
 	_Atomic uint32_t what; /* enum page_event of the pager (lib/telemetry/telemetry.h) */
 };
 
+/* What a program uses that transfers behind the guard's back: its memory stays resident. */
+#define FL_RESIDENT_IO_URING 1u
+#define FL_RESIDENT_LIBAIO   2u
+
 struct fl_process {
 	_Atomic uint32_t state; /* 0 unclaimed, 1 being filled in, 2 live, 3 ended by exit() */
 	_Atomic uint32_t pid;
@@ -96,6 +100,7 @@ struct fl_process {
 	struct fl_event events[FL_NR_EVENTS];
 
 	_Atomic uint64_t sampled_ns; /* 0, or when the process last sampled itself: it was alive */
+	_Atomic uint32_t resident_why;     /* FL_RESIDENT_*: why it is not paged any more */
 	_Atomic uint32_t is_out_of_memory; /* the pager ended it: RAM budget and swap were full */
 };
 

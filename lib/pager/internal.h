@@ -9,7 +9,7 @@
  *     pager.c      start, counters              advise.c    madvise, mincore, msync
  *     check.c      does it all add up           mlock.c     mlock and its like
  *     fork.c       two pagers out of one       sample.c    memory outside
- *     vfork.c      who borrows our memory
+ *     vfork.c      who borrows our memory      resident.c  the end of paging
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -41,6 +41,7 @@ struct pager {
 	_Atomic uint32_t gate_closed; /* thread id of who is forking, or 0 */
 	struct event gate_opened;
 	int pid;                    /* [const between forks] */
+	_Atomic bool stays_resident; /* nothing more is managed: resident.c */
 	_Atomic uint32_t nr_vforks; /* processes that may be running on this memory */
 	uint64_t fork_mask;         /* [owner: who closed the gate] its signal mask */
 

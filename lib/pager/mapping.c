@@ -201,9 +201,9 @@ void mapping_give_back(uint32_t nr_places)
 
 static bool is_manageable(size_t len, int prot, int flags)
 {
-	return (flags & MAP_TYPE) == MAP_PRIVATE && flags & MAP_ANONYMOUS &&
-	       !(flags & FOREIGN_FLAGS) && !(prot & ~(PROT_READ | PROT_WRITE)) &&
-	       len >= pg.config.min_map_bytes;
+	return !atomic_load(&pg.stays_resident) && (flags & MAP_TYPE) == MAP_PRIVATE &&
+	       flags & MAP_ANONYMOUS && !(flags & FOREIGN_FLAGS) &&
+	       !(prot & ~(PROT_READ | PROT_WRITE)) && len >= pg.config.min_map_bytes;
 }
 
 int mapping_make(uintptr_t addr, size_t len, int prot, int fixed)
@@ -390,10 +390,16 @@ long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t o
 	}
 	len = page_round_up(len);
 	uint64_t mask = is_fixed ? mapping_begin(addr, addr + len) : mapping_begin(0, 0);
-	long result = is_ours ? mmap_managed(addr, len, prot, flags)
-	                      : mmap_foreign(addr, len, prot, flags, fd, offset);
+	long result;
+	if (is_ours && !atomic_load(&pg.stays_resident)) /* still, now that the lock is held */
+		result = mmap_managed(addr, len, prot, flags);
+	else if (is_fixed)
+		result = mmap_foreign(addr, len, prot, flags, fd, offset);
+	else
+		result =
+		    raw_mmap(touches_window(addr, len) ? 0 : addr, len, prot, flags, fd, offset);
 	result = mapping_end(mask, result);
-	if (result >= 0 && is_ours)
+	if (result >= 0 && is_ours && !atomic_load(&pg.stays_resident))
 		populate_new((uintptr_t)result, len, prot, flags);
 	return result;
 }

@@ -61,6 +61,12 @@ long pager_munlockall(void);
  */
 int pager_release(uintptr_t addr, size_t len);
 
+/*
+ * From now on nothing is paged in this process: all managed memory leaves management, and no more
+ * enters. @why: FL_RESIDENT_*, for the report. Return: 0 or -errno. Context: thread.
+ */
+int pager_stay_resident(uint32_t why);
+
 enum access {
 	ACCESS_READ = 0,
 	ACCESS_WRITE = 1,

@@ -20,14 +20,27 @@
 /* What the kernel looks at before each system call of this thread, while it is switched on. */
 static _Thread_local volatile uint8_t selector;
 
-void blocked_window_watch(void)
+static _Thread_local bool is_often; /* until a thread is made, not only once */
+
+static void watch(bool often)
 {
+	is_often = often;
 	/* What comes from the gate passes: our own calls, and the return from our handlers. */
 	selector = DISPATCH_ALLOW;
 	if (sys_call5(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
 	        (long)SYS_GATE_PAGE, PAGE_BYTES, (long)&selector))
 		return;
 	selector = DISPATCH_BLOCK;
+}
+
+void blocked_window_watch(void)
+{
+	watch(false);
+}
+
+void blocked_window_watch_threads(void)
+{
+	watch(true);
 }
 
 void blocked_window_forget(void)
@@ -70,8 +83,11 @@ bool blocked_window_trap(ucontext_t *uc)
 
 	selector = DISPATCH_ALLOW;
 	if (blocks_all(g)) {
-		blocked_window_forget();
 		block_the_rest(uc);
+		if (is_often)
+			blocked_window_resume();
+		else
+			blocked_window_forget();
 		return true;
 	}
 	if (g[REG_RAX] == SYS_rt_sigreturn || g[REG_RAX] == SYS_exit || g[REG_RAX] == SYS_clone ||

@@ -20,6 +20,10 @@
  * Harmless where the kernel cannot do it. Context: thread. */
 void blocked_window_watch(void);
 
+/* The same, as often as it happens until a thread was made: for functions of libc that may make
+ * one with all signals blocked. Ends with blocked_window_forget(). Context: thread. */
+void blocked_window_watch_threads(void);
+
 /* It will not happen: stop watching. Context: thread. */
 void blocked_window_forget(void);
 

@@ -419,6 +419,15 @@ static long clone_call(const struct guard_trap *t)
 	return pid;
 }
 
+/* What transfers behind our back. */
+static long async_setup(const struct guard_trap *t)
+{
+	int err = pager_stay_resident(
+	    t->nr == SYS_io_setup ? FL_RESIDENT_LIBAIO : FL_RESIDENT_IO_URING);
+
+	return err ? err : guard_plain(t);
+}
+
 long guard_special(struct guard_trap *t, enum guard_special what)
 {
 	switch (what) {
@@ -444,6 +453,8 @@ long guard_special(struct guard_trap *t, enum guard_special what)
 		return exec_guarded(t);
 	case SPECIAL_CLONE:
 		return clone_call(t);
+	case SPECIAL_ASYNC:
+		return async_setup(t);
 	case SPECIAL_PROCESS_VM:
 		return guard_process_vm(t);
 	default:

@@ -51,7 +51,7 @@ enum state {
 
 static uint8_t *states; /* [map_lock] one per page */
 static uint8_t *prots;  /* [map_lock] PROT_* of each */
-static bool running;
+static bool running, stays_resident;
 static int uffd = -1;
 static size_t used; /* [map_lock] bytes of the region handed out */
 static struct lock map_lock = {.rank = LOCK_MAP};
@@ -93,7 +93,7 @@ static uintptr_t page_addr(size_t page)
 
 static void take_away(size_t page)
 {
-	if (states[page] != STATE_THERE)
+	if (states[page] != STATE_THERE || stays_resident)
 		return;
 	/* Fails on what is not writable or in use by the kernel: then it stays. */
 	if (move(SHADOW + page * PAGE_BYTES, page_addr(page)) == 0) {
@@ -332,6 +332,22 @@ int pager_release(uintptr_t addr, size_t len)
 {
 	(void)addr;
 	(void)len;
+	return 0;
+}
+
+int pager_stay_resident(uint32_t why)
+{
+	uint64_t mask = enter();
+
+	(void)why;
+	for (size_t i = 0; i < used / PAGE_BYTES; i++)
+		if (states[i] == STATE_AWAY)
+			ensure(bring_back(i) == 0);
+	/* What was never touched is for the kernel to fill from now on. */
+	struct uffdio_range range = {.start = WINDOW_START, .len = REGION_BYTES};
+	ensure(sys_call3(SYS_ioctl, uffd, (long)UFFDIO_UNREGISTER, (long)&range) == 0);
+	stays_resident = true;
+	leave(mask);
 	return 0;
 }
 

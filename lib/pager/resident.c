@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Programs whose devices or kernel threads read and write memory behind the system calls that the
+ * guard sees: their own io_uring and libaio. A transfer there meets an absent page (EFAULT), or is
+ * under way when the pager takes the page away, and its bytes are lost. Which memory they will
+ * use, and when, cannot be known. So from the first set-up on such a process is not paged: what it
+ * has leaves management, its bytes in place, and nothing new enters. What it then holds counts as
+ * outside, and the report says why.
+ */
+#include "pager/mapping.h"
+
+int pager_stay_resident(uint32_t why)
+{
+	if (!pg.running)
+		return 0;
+	/* Under the map lock: a mapping call under way is done before, and later ones see it. */
+	uint64_t mask = mapping_begin(0, 0);
+	atomic_fetch_or(&pg.telemetry.p->resident_why, why);
+	atomic_store(&pg.stays_resident, true);
+	mapping_end(mask, 0);
+	/* Not only for the first caller: a second one must not go on before all is there. */
+	return pager_release(WINDOW_START, WINDOW_END - WINDOW_START);
+}
