@@ -52,6 +52,7 @@ extern char fl_restorer[];
 
 const uintptr_t sys_gate_ip = SYS_GATE_PAGE + GATE_IP_OFFSET;
 long (*sys_inject)(long nr);
+_Thread_local bool sys_makes_ring __attribute__((tls_model("initial-exec")));
 
 /* Both set once, before there are threads. */
 sys_gate_fn *sys_gate = (sys_gate_fn *)fl_gate_code;

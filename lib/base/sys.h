@@ -44,6 +44,9 @@ typedef long sys_gate_fn(long nr, long a, long b, long c, long d, long e, long f
 extern sys_gate_fn *sys_gate;
 extern void *sys_restorer;
 
+/* This thread is making an io_uring of the pager's own: not to be taken for the program's. */
+extern _Thread_local bool sys_makes_ring __attribute__((tls_model("initial-exec")));
+
 /* Hook for fault injection: when set, asked before each call; a negative result is returned
  * instead of making the call. Set by tests only. */
 extern long (*sys_inject)(long nr);

@@ -40,10 +40,10 @@ struct pager {
 	_Atomic uint32_t nr_inside;
 	_Atomic uint32_t gate_closed; /* thread id of who is forking, or 0 */
 	struct event gate_opened;
-	int pid;                    /* [const between forks] */
+	int pid;                     /* [const between forks] */
 	_Atomic bool stays_resident; /* nothing more is managed: resident.c */
-	_Atomic uint32_t nr_vforks; /* processes that may be running on this memory */
-	uint64_t fork_mask;         /* [owner: who closed the gate] its signal mask */
+	_Atomic uint32_t nr_vforks;  /* processes that may be running on this memory */
+	uint64_t fork_mask;          /* [owner: who closed the gate] its signal mask */
 
 	struct rwlock map_lock; /* rank LOCK_MAP */
 	struct region_map regions;

@@ -60,7 +60,7 @@ enum guard_special {
 	SPECIAL_MSGQ,
 	SPECIAL_EXEC,
 	SPECIAL_CLONE,
-	SPECIAL_ASYNC, /* io_uring_setup, io_setup */
+	SPECIAL_ASYNC,      /* io_uring_setup, io_setup */
 	SPECIAL_PROCESS_VM, /* guard_msg.c */
 };
 

@@ -422,8 +422,8 @@ static long clone_call(const struct guard_trap *t)
 /* What transfers behind our back. */
 static long async_setup(const struct guard_trap *t)
 {
-	int err = pager_stay_resident(
-	    t->nr == SYS_io_setup ? FL_RESIDENT_LIBAIO : FL_RESIDENT_IO_URING);
+	int err =
+	    pager_stay_resident(t->nr == SYS_io_setup ? FL_RESIDENT_LIBAIO : FL_RESIDENT_IO_URING);
 
 	return err ? err : guard_plain(t);
 }

@@ -12,6 +12,7 @@
 #include <netdb.h>
 #include <signal.h>
 
+#include "base/sys.h"
 #include "faultline/telemetry.h"
 #include "pager/pager.h"
 #include "preload/blocked_window.h"
@@ -58,25 +59,15 @@ RESOLVE_EARLY static void resolve(void)
 
 /* --- transfers behind the guard's back ------------------------------------------------------ */
 
-/* The pager's own rings are made through these names too. */
-static bool is_own_call(const void *return_address)
-{
-	extern char ours_start[] __asm__("__ehdr_start");
-	extern char ours_end[] __asm__("_end");
-
-	return (const char *)return_address >= ours_start &&
-	       (const char *)return_address < ours_end;
-}
-
 /* A library loaded later than this one was not there to be resolved. Its own errors are -errno. */
-#define SET_UP(why, fn, ...)                                        \
-	do {                                                        \
-		if (!is_own_call(__builtin_return_address(0))) {    \
-			int err_ = pager_stay_resident(why);        \
-			if (err_)                                   \
-				return err_;                        \
-		}                                                   \
-		return NEED(fn) ? real_##fn(__VA_ARGS__) : -ENOSYS; \
+#define SET_UP(why, fn, ...)                                                            \
+	do {                                                                            \
+		if (!sys_makes_ring) { /* the pager's own go through these names too */ \
+			int err_ = pager_stay_resident(why);                            \
+			if (err_)                                                       \
+				return err_;                                            \
+		}                                                                       \
+		return NEED(fn) ? real_##fn(__VA_ARGS__) : -ENOSYS;                     \
 	} while (0)
 
 EXPORT int io_uring_setup(unsigned entries, struct io_uring_params *p)

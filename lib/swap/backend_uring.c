@@ -104,7 +104,10 @@ static bool ring_make_locked(struct ring *r)
 	/* liburing's own calls do not go through the gate: nothing they point to may be on a stack,
 	 * which could lie in the window. */
 	memset(&r->params, 0, sizeof(r->params));
-	if (io_uring_queue_init_params(RING_ENTRIES, &r->uring, &r->params))
+	sys_makes_ring = true;
+	int err = io_uring_queue_init_params(RING_ENTRIES, &r->uring, &r->params);
+	sys_makes_ring = false;
+	if (err)
 		return false;
 	io_uring_ring_dontfork(&r->uring);
 	r->uring.ring_fd = r->uring.enter_ring_fd = sys_fd_move_high(r->uring.ring_fd);

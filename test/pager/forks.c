@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * A plain program: its child, made by _Fork() or by a raw system call, reads 8 MiB that the parent
- * wrote. Exit status: 0 the child saw all of it, 125 the child was stopped, 1 anything else.
+ * A plain program: its child, made by _Fork(), syscall() or the instruction itself, reads 8 MiB
+ * that the parent wrote. Exit status: 0 the child saw all of it, 125 the child was stopped, 1
+ * anything else.
  *
- *     forks _Fork|raw
+ *     forks _Fork|syscall|instruction
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,18 @@ static int nr_wrong(const unsigned char *p)
 	return wrong;
 }
 
+static pid_t fork_how(const char *how)
+{
+	long pid;
+
+	if (!strcmp(how, "_Fork"))
+		return _Fork();
+	if (!strcmp(how, "syscall"))
+		return (pid_t)syscall(SYS_fork);
+	__asm__ volatile("syscall" : "=a"(pid) : "a"((long)SYS_fork) : "rcx", "r11", "memory");
+	return (pid_t)pid;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned char *p =
@@ -33,7 +46,7 @@ int main(int argc, char **argv)
 		return 2;
 	for (size_t i = 0; i < BYTES; i += 4096)
 		p[i] = (unsigned char)(1 + i / 4096 % 255);
-	pid_t pid = strcmp(argv[1], "raw") ? _Fork() : (pid_t)syscall(SYS_fork);
+	pid_t pid = fork_how(argv[1]);
 	if (pid == 0)
 		_exit(nr_wrong(p) ? 1 : 0);
 	if (waitpid(pid, &status, 0) != pid || nr_wrong(p) || !WIFEXITED(status))
