@@ -9,10 +9,8 @@
 #define FL_MMU_PTAB_H
 
 #include "base/lock.h"
+#include "mmu/level.h"
 #include "mmu/pte.h"
-
-#define PTAB_ENTRIES    512u
-#define PTAB_LEVEL_BITS 9
 
 struct ptab {
 	struct lock grow_lock; /* rank LOCK_PTAB: making new tables */
@@ -38,12 +36,6 @@ struct pt_leaf ptab_walk_create(struct ptab *pt, struct vpn vpn);
 
 /* First vpn at or after @vpn whose L1 table exists, or @end. Context: any. */
 struct vpn ptab_next(struct ptab *pt, struct vpn vpn, struct vpn end);
-
-/* Index of @vpn in the table at level @level (1 to 4). */
-static inline unsigned ptab_index(struct vpn vpn, int level)
-{
-	return (unsigned)(vpn.v >> (PTAB_LEVEL_BITS * (level - 1))) & (PTAB_ENTRIES - 1);
-}
 
 static inline uint64_t *leaf_pte(struct pt_leaf leaf, struct vpn vpn)
 {

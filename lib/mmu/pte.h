@@ -3,9 +3,13 @@
  * Page-table entry: 64 bits laid out like an x86-64 one, so that what is printed can be read with
  * the book beside it.
  *
- *     63 62      57 56 55 54   52 51            12 11      7  6  5  4  3  2  1  0
- *    | 0| epoch   |NA|BS| state | frame number or |  0 LK 0 | D| 0| 0| 0| U| W| P|
- *    |  |         |  |  |       | swap reference  | (bit 9) |  |  |  |  |  |  |  |
+ *     63 62      57 56 55 54   52 51            12 11 10  9  8  7  6  5  4  3  2  1  0
+ *    |NX| epoch   |NA|BS| state | frame number or |CW|CP|LK| G|PS| D| A| 0| 0| U| W| P|
+ *    |  |         |  |  |       | swap reference  |  |  |  |  |  |  |  |  |  |  |  |  |
+ *
+ * NX, CW, CP, G, PS and A are used by the software MMU only (faultline/mmu.h), in entries of every
+ * level: a table is MAPPED as a page is, and states are NONE, MAPPED and HELD (no access). Live,
+ * the host's own table has those rights, and they are 0.
  *
  * P is set exactly in state MAPPED. The states (design: "the life of a page"):
  *
@@ -35,10 +39,16 @@ enum page_state {
 #define PTE_PRESENT   (1ull << 0)
 #define PTE_WRITE     (1ull << 1)
 #define PTE_USER      (1ull << 2)
+#define PTE_ACCESSED  (1ull << 5)
 #define PTE_DIRTY     (1ull << 6)
+#define PTE_LARGE     (1ull << 7) /* at level 2 or 3: a page, not a table */
+#define PTE_GLOBAL    (1ull << 8)
 #define PTE_LOCKED    (1ull << 9)  /* mlocked: once MAPPED it stays, unknown to the policy */
+#define PTE_COW       (1ull << 10) /* CP: shared privately; to be copied before it is written */
+#define PTE_COW_WRITE (1ull << 11) /* CW: writable, once it is copied */
 #define PTE_BUSY      (1ull << 55) /* MAPPED, and being unmapped: wait */
 #define PTE_NO_ACCESS (1ull << 56) /* the program made it PROT_NONE: not even we can read it */
+#define PTE_NX        (1ull << 63)
 
 #define PTE_EPOCH_SHIFT 57
 #define PTE_EPOCHS      64u /* the clock of evictions is kept modulo this */
@@ -77,6 +87,13 @@ static inline uint64_t pte_make(enum page_state state, uint64_t payload, uint64_
 	if (state == PAGE_MAPPED)
 		pte |= PTE_PRESENT | PTE_USER | (flags & PTE_DIRTY ? PTE_WRITE : 0);
 	return pte;
+}
+
+/* A present entry of the software MMU: table or page at @frame, @flags as they are. */
+static inline uint64_t pte_present(uint64_t frame, uint64_t flags)
+{
+	return (uint64_t)PAGE_MAPPED << PTE_STATE_SHIFT | frame << PTE_PAYLOAD_SHIFT | PTE_PRESENT |
+	       flags;
 }
 
 #endif
