@@ -207,7 +207,7 @@ static int translate(struct fl_mmu *m, uint64_t va, enum fl_access access, struc
 {
 	int err;
 
-	t->fault.kind = FL_FAULT_NONE;
+	t->fault = (struct fl_fault){.va = va, .access = access, .mode = m->mode};
 	t->walk.nr_steps = 0;
 	t->first_step = t->hit_level = 0;
 	if (!m->has_space)
