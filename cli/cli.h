@@ -30,6 +30,7 @@ char *size_text(uint64_t bytes, char *buf);
 int command_run(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_demo(int argc, char **argv);
 int command_start_program(int argc, char **argv);
 
 #endif

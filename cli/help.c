@@ -27,6 +27,7 @@ int help_general(void)
 	puts("Faultline runs unmodified programs on a small, emulated RAM.\n\n"
 	     "  faultline run [options] [--] PROGRAM [ARGS...]  run it, then say what happened\n"
 	     "  faultline doctor [--swap DIR]                   what this machine offers\n"
+	     "  faultline demo [NAME]                           virtual memory explained, live\n"
 	     "  faultline --help | --version\n\n"
 	     "Example:  faultline run --ram 64M -- sort -S 400M big.txt -o sorted.txt\n"
 	     "Options of run:  faultline run --help");

@@ -235,9 +235,13 @@ static void add_step(struct text *t, const struct fl_walk_step *step)
 {
 	add(t, "  L%u[%3u] at 0x%010llx: 0x%016llx", step->level, step->index,
 	    (unsigned long long)step->pa, (unsigned long long)step->entry);
+	if (!step->entry) {
+		add(t, "  nothing there\n");
+		return;
+	}
 	add_flags(t, step->entry, step->level);
 	if (!(step->entry & PTE_PRESENT)) {
-		add(t, "  %s\n", step->entry ? "no access" : "nothing there");
+		add(t, "  no access\n");
 		return;
 	}
 	add(t, "  -> %s frame 0x%llx\n",
