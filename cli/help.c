@@ -10,6 +10,7 @@
 #include "policy/policy.h"
 
 #define HELP_COLUMN 24
+#define HELP_WIDTH  79
 
 static int finish(void)
 {
@@ -64,13 +65,16 @@ static void print_option(const struct option_spec *spec)
 
 static void print_policies(void)
 {
-	char names[200] = "";
+	int column = printf("%-*s page replacement: ", HELP_COLUMN - 1, "      --policy NAME");
 
-	for (size_t i = 0; policies[i]; i++)
-		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",
-		    i ? ", " : "", policies[i]->name);
-	printf("%-*s page replacement: %s; %s\n", HELP_COLUMN - 1, "      --policy NAME", names,
-	    policies[0]->name);
+	for (size_t i = 0; policies[i]; i++) {
+		int len = (int)strlen(policies[i]->name) + 2;
+
+		if (column + len > HELP_WIDTH)
+			column = printf("\n%*s", HELP_COLUMN, "") - 1;
+		column += printf("%s%s", policies[i]->name, policies[i + 1] ? ", " : "");
+	}
+	printf("; %s\n", policies[0]->name);
 }
 
 int help_run(void)

@@ -21,7 +21,8 @@
  *     SWAPPED   only in swap; bits 12-51 are the swap reference.
  *
  * A frame's swap reference (its clean copy) is in the frame table. `epoch` says roughly when a
- * SWAPPED page was evicted (pager/reclaim.c): a page that comes back soon is a refault.
+ * SWAPPED page was evicted (pager/writeback.c), and is kept in READING: a page that comes back soon
+ * is a refault.
  */
 #ifndef FL_MMU_PTE_H
 #define FL_MMU_PTE_H
@@ -52,6 +53,7 @@ enum page_state {
 
 #define PTE_EPOCH_SHIFT 57
 #define PTE_EPOCHS      64u /* the clock of evictions is kept modulo this */
+#define PTE_EPOCH_MASK  ((uint64_t)(PTE_EPOCHS - 1) << PTE_EPOCH_SHIFT)
 
 #define PTE_PAYLOAD_SHIFT 12
 #define PTE_PAYLOAD_MASK  (((1ull << 40) - 1) << PTE_PAYLOAD_SHIFT)

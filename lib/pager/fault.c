@@ -62,9 +62,12 @@ static bool allows(int prot, bool is_write)
 /* One page, now mapped with @frame. L1 lock held. */
 static void page_mapped(uint64_t *pte, struct frame_nr frame, bool is_dirty)
 {
+	uint32_t distance =
+	    pte_state(*pte) == PAGE_READING ? writeback_distance(*pte) : DISTANCE_NEVER;
+
 	pte_set(pte, PAGE_MAPPED, frame.v, is_dirty ? PTE_DIRTY : 0);
 	if (LIKELY(!(*pte & PTE_LOCKED)))
-		policy_insert(frame);
+		policy_insert(frame, distance);
 }
 
 /*
@@ -203,7 +206,7 @@ static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_
 
 	frame_of(&pg.frames, frame)->buf = buf;
 	frame_of(&pg.frames, frame)->ref = ref;
-	pte_set(pte, PAGE_READING, frame.v, 0);
+	pte_set(pte, PAGE_READING, frame.v, *pte & PTE_EPOCH_MASK);
 	f->frame[i] = frame;
 	f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, buf), .ref = ref};
 }
@@ -372,7 +375,7 @@ static void finish_read(struct fault *f)
 
 			pte_set(pte, PAGE_HELD, f->frame[i].v, 0);
 			if (LIKELY(!(*pte & PTE_LOCKED)))
-				policy_insert(f->frame[i]);
+				policy_insert(f->frame[i], DISTANCE_NEVER);
 		}
 	}
 	lock_release(leaf.lock);

@@ -140,7 +140,8 @@ void reclaim_go_on(void);
 void reclaim_park(void);
 void reclaim_unpark(void);
 
-void policy_insert(struct frame_nr frame);
+/* @distance: see policy.h */
+void policy_insert(struct frame_nr frame, uint32_t distance);
 void policy_touched(struct frame_nr frame);
 void policy_removed(struct frame_nr frame);
 
@@ -156,6 +157,9 @@ uint32_t writeback_run(void);
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref);
 /* Whether the page of this SWAPPED entry comes back soon after its eviction. */
 bool writeback_is_refault(uint64_t pte);
+/* Its refault distance in frames, rounded to an eighth of the budget. Right up to eight budgets of
+ * evictions; an older page looks younger. @pte: SWAPPED, or READING with the epoch kept. */
+uint32_t writeback_distance(uint64_t pte);
 
 /* --- sample.c --- */
 

@@ -109,7 +109,7 @@ static void page_unlock(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	if (is_resident &&
 	    (state == PAGE_MAPPED ||
 	        !(atomic_load(&frame_of(&pg.frames, pte_frame(*pte))->flags) & FRAME_WRITING)))
-		policy_insert(pte_frame(*pte));
+		policy_insert(pte_frame(*pte), DISTANCE_NEVER);
 }
 
 void mlock_set(uintptr_t start, uintptr_t end, bool locked)

@@ -40,20 +40,20 @@ static bool is_chosen(struct frame_nr nr)
 	return atomic_load(&frame_of(&pg.frames, nr)->flags) & FRAME_CHOSEN;
 }
 
-void policy_insert(struct frame_nr nr)
+void policy_insert(struct frame_nr nr, uint32_t distance)
 {
 	lock_acquire(&pg.policy_lock);
 	clear_chosen(nr);
-	pg.policy_ops->insert(pg.policy, nr);
+	pg.policy_ops->insert(pg.policy, nr, distance);
 	lock_release(&pg.policy_lock);
 }
 
 void policy_touched(struct frame_nr nr)
 {
 	lock_acquire(&pg.policy_lock);
-	/* Rescued after the policy had given it up: to the policy it is a new page. */
+	/* Rescued after the policy had given it up: to the policy it comes back at once. */
 	if (is_chosen(nr))
-		pg.policy_ops->insert(pg.policy, nr);
+		pg.policy_ops->insert(pg.policy, nr, 0);
 	else
 		pg.policy_ops->touched(pg.policy, nr);
 	clear_chosen(nr);
@@ -137,7 +137,7 @@ static bool take_choice(struct batch *b, struct choice c)
 	if (!is_ours) {
 		/* Discarded, and perhaps used again since: the policy was told then. */
 	} else if (atomic_load(&f->flags) & FRAME_WRITING) {
-		policy_insert(c.frame); /* rescued from a write that still needs its buffer */
+		policy_insert(c.frame, 0); /* rescued from a write that still needs its buffer */
 	} else if (state == PAGE_MAPPED) {
 		*pte |= PTE_BUSY;
 		b->v[b->nr++] = (struct victim){
@@ -176,7 +176,7 @@ static void put_back(struct victim *v)
 
 	lock_acquire(leaf.lock);
 	*leaf_pte(leaf, v->vpn) &= ~PTE_BUSY;
-	policy_insert(v->frame);
+	policy_insert(v->frame, DISTANCE_NEVER);
 	lock_release(leaf.lock);
 	event_signal(page_event(v->vpn));
 }

@@ -50,6 +50,14 @@ bool writeback_is_refault(uint64_t pte)
 	return (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS <= EPOCHS_PER_BUDGET;
 }
 
+uint32_t writeback_distance(uint64_t pte)
+{
+	uint64_t nr_epochs = (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS;
+
+	return (uint32_t)MIN(
+	    nr_epochs * pg.frames.nr_frames / EPOCHS_PER_BUDGET, DISTANCE_NEVER - 1);
+}
+
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
 {
 	struct frame *f = frame_of(&pg.frames, nr);
@@ -100,7 +108,7 @@ static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref
 	} else if (outcome == OUTCOME_FAILED) {
 		/* Stays in its frame. */
 		if (!(*pte & PTE_LOCKED))
-			policy_insert(nr);
+			policy_insert(nr, DISTANCE_NEVER);
 	} else if (outcome == OUTCOME_ZERO) {
 		ref_free(f->ref);
 		event_log(&pg.telemetry, EVENT_EVICT_ZERO, vpn, UINT32_MAX);

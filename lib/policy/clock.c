@@ -88,8 +88,9 @@ static void leave(struct policy *p, uint32_t f)
 	p->where[f] = OUT;
 }
 
-static void clock_insert(struct policy *p, struct frame_nr frame)
+static void clock_insert(struct policy *p, struct frame_nr frame, uint32_t distance)
 {
+	(void)distance;
 	ensure(frame.v < p->nr_frames);
 	ensure(p->where[frame.v] != QUEUED && p->where[frame.v] != HELD);
 	leave(p, frame.v);
@@ -103,7 +104,7 @@ static void clock_touched(struct policy *p, struct frame_nr frame)
 	if (p->where[frame.v] != HELD)
 		return;
 	leave(p, frame.v);
-	clock_insert(p, frame);
+	clock_insert(p, frame, 0);
 }
 
 static void clock_held(struct policy *p, struct frame_nr frame)

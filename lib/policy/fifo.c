@@ -42,8 +42,9 @@ static void fifo_init(struct policy *p, uint32_t nr_frames, uint32_t max_held)
 	p->where = (uint8_t *)(p->links + nr_frames);
 }
 
-static void fifo_insert(struct policy *p, struct frame_nr frame)
+static void fifo_insert(struct policy *p, struct frame_nr frame, uint32_t distance)
 {
+	(void)distance;
 	ensure(frame.v < p->nr_frames && p->where[frame.v] != QUEUED);
 	frame_list_append(&p->queue, p->links, frame.v);
 	p->where[frame.v] = QUEUED;

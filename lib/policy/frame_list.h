@@ -35,6 +35,23 @@ static inline void frame_list_append(struct frame_list *l, struct frame_link *li
 	l->nr++;
 }
 
+/* @next: a frame of @l, or FRAME_LIST_END. */
+static inline void frame_list_insert_before(
+    struct frame_list *l, struct frame_link *links, uint32_t next, uint32_t f)
+{
+	if (next == FRAME_LIST_END) {
+		frame_list_append(l, links, f);
+		return;
+	}
+	links[f] = (struct frame_link){links[next].prev, next};
+	if (links[next].prev == FRAME_LIST_END)
+		l->head = f;
+	else
+		links[links[next].prev].next = f;
+	links[next].prev = f;
+	l->nr++;
+}
+
 static inline void frame_list_remove(struct frame_list *l, struct frame_link *links, uint32_t f)
 {
 	struct frame_link at = links[f];

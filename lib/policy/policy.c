@@ -9,6 +9,15 @@
 const struct policy_ops *const policies[] = {
     &policy_clock,
     &policy_fifo,
+    &policy_random,
+    &policy_second_chance,
+    &policy_active,
+    &policy_aging,
+    &policy_twoq,
+    &policy_wsclock,
+    &policy_clock_pro,
+    &policy_sieve,
+    &policy_s3_fifo,
     NULL,
 };
 

@@ -15,6 +15,13 @@
  * CHOICE_HOLD asks the pager to unmap the page but keep it in its frame: a touch is then seen as a
  * minor fault, which makes a one-bit policy exact. A policy never has more than max_held frames in
  * `held` plus chosen-to-hold.
+ *
+ * Policies that remember evicted pages (2Q, CLOCK-Pro, S3-FIFO, Linux's lists) keep no list of
+ * them: a page that comes back says how many evictions ago it left. That it is in a ghost queue of
+ * G entries is the same as a distance of at most G. The pager has the number from the page's PTE,
+ * rounded to an eighth of the budget; replay has it exactly.
+ *
+ * A policy that needs to see every reference (LRU, OPT, ...) has the interface of access.h.
  */
 #ifndef FL_POLICY_POLICY_H
 #define FL_POLICY_POLICY_H
@@ -31,6 +38,9 @@ struct choice {
 	enum choice_what what;
 };
 
+/* The page was never evicted, or so long ago that nobody knows. */
+#define DISTANCE_NEVER UINT32_MAX
+
 struct policy; /* each policy's own state, in memory of state_bytes() */
 
 struct policy_ops {
@@ -44,8 +54,10 @@ struct policy_ops {
 	 * @max_held: most frames that may be held at a time; 0: CHOICE_HOLD is never used. */
 	void (*init)(struct policy *p, uint32_t nr_frames, uint32_t max_held);
 
-	/* @frame, out or chosen, has a page that was just touched. -> queued */
-	void (*insert)(struct policy *p, struct frame_nr frame);
+	/* @frame, out or chosen, has a page that was just touched. -> queued
+	 * @distance: how many pages were evicted since this one was, or DISTANCE_NEVER. 0: it was
+	 * rescued between choice and eviction. */
+	void (*insert)(struct policy *p, struct frame_nr frame, uint32_t distance);
 
 	/* @frame, held, was touched. -> queued. (A touch of a queued frame is never seen.) */
 	void (*touched)(struct policy *p, struct frame_nr frame);
@@ -58,9 +70,9 @@ struct policy_ops {
 	void (*removed)(struct policy *p, struct frame_nr frame);
 
 	/*
-	 * Choose up to @nr frames, in order of eviction. Frames to evict come from `held` first
-	 * where the policy holds. Each becomes `chosen`: the caller answers for every one. Return:
-	 * how many were written to @ret_choices; 0 only when nothing is queued or held.
+	 * Choose up to @nr frames, in order of eviction. Each becomes `chosen`: the caller answers
+	 * for every one. Return: how many were written to @ret_choices; 0 only when nothing is
+	 * queued or held.
 	 */
 	uint32_t (*choose)(struct policy *p, struct choice *ret_choices, uint32_t nr);
 };

@@ -6,6 +6,7 @@
 #include "support.h"
 
 #define NR_FRAMES 48u
+#define NR_PAGES  20200
 
 static struct policy *policy_new(const struct policy_ops *ops, uint32_t nr, uint32_t max_held)
 {
@@ -35,6 +36,7 @@ struct memory {
 	uint32_t nr_frames, nr_major, nr_minor;
 	int page_of[NR_FRAMES]; /* -1: free */
 	bool is_held[NR_FRAMES];
+	uint32_t nr_evicted, left_at[NR_PAGES]; /* by page; 0: never left */
 };
 
 static void memory_init(struct memory *m, const char *policy, uint32_t nr_frames, uint32_t max_held)
@@ -58,6 +60,7 @@ static uint32_t memory_free_one(struct memory *m)
 			continue;
 		}
 		m->is_held[c.frame.v] = false;
+		m->left_at[m->page_of[c.frame.v]] = ++m->nr_evicted;
 		m->page_of[c.frame.v] = -1;
 		m->ops->removed(m->p, c.frame);
 		return c.frame.v;
@@ -86,7 +89,8 @@ static void memory_touch(struct memory *m, int page)
 	if (free == UINT32_MAX)
 		free = memory_free_one(m);
 	m->page_of[free] = page;
-	m->ops->insert(m->p, (struct frame_nr){free});
+	m->ops->insert(m->p, (struct frame_nr){free},
+	    m->left_at[page] ? m->nr_evicted - m->left_at[page] : DISTANCE_NEVER);
 }
 
 static uint32_t faults_of(
@@ -155,7 +159,7 @@ Test(policy, clock_hands_keep_their_distance)
 	struct choice c[6];
 
 	for (uint32_t i = 0; i < NR_FRAMES; i++)
-		ops->insert(p, (struct frame_nr){i});
+		ops->insert(p, (struct frame_nr){i}, DISTANCE_NEVER);
 	while (nr_evicted < 20) {
 		uint32_t nr = ops->choose(p, c, ARRAY_LEN(c));
 
@@ -184,7 +188,7 @@ Test(policy, clock_progresses_though_all_is_in_use)
 		struct policy *p = policy_new(ops, NR_FRAMES, max_held);
 
 		for (uint32_t i = 0; i < NR_FRAMES; i++)
-			ops->insert(p, (struct frame_nr){i});
+			ops->insert(p, (struct frame_nr){i}, DISTANCE_NEVER);
 		for (uint32_t calls = 0, total = 0; total < 3000; total++) {
 			struct choice c[4];
 			uint32_t nr = ops->choose(p, c, 1 + rng_below(&rng, 4));
@@ -195,7 +199,7 @@ Test(policy, clock_progresses_though_all_is_in_use)
 				if (c[i].what == CHOICE_EVICT) {
 					calls = 0;
 					ops->removed(p, c[i].frame);
-					ops->insert(p, c[i].frame);
+					ops->insert(p, c[i].frame, DISTANCE_NEVER);
 				} else {
 					ops->held(p, c[i].frame);
 					ops->touched(p, c[i].frame);
@@ -265,7 +269,7 @@ static void step_frame(
 		ops->held(p, f);
 		*where = HELD;
 	} else if (*where != QUEUED) {
-		ops->insert(p, f);
+		ops->insert(p, f, rng_below(rng, 2) ? DISTANCE_NEVER : rng_below(rng, 200));
 		*where = QUEUED;
 	}
 }
