@@ -65,16 +65,16 @@ static void print_option(const struct option_spec *spec)
 
 static void print_policies(void)
 {
-	int column = printf("%-*s page replacement: ", HELP_COLUMN - 1, "      --policy NAME");
+	int column = printf("%-*s page replacement; %s. Or:", HELP_COLUMN - 1,
+	    "      --policy NAME", policies[0]->name);
 
-	for (size_t i = 0; policies[i]; i++) {
-		int len = (int)strlen(policies[i]->name) + 2;
+	for (size_t i = 1; policies[i]; i++) {
+		const char *end = policies[i + 1] ? "," : "\n";
 
-		if (column + len > HELP_WIDTH)
-			column = printf("\n%*s", HELP_COLUMN, "") - 1;
-		column += printf("%s%s", policies[i]->name, policies[i + 1] ? ", " : "");
+		if (column + 2 + (int)strlen(policies[i]->name) > HELP_WIDTH)
+			column = printf("\n%*s", HELP_COLUMN - 1, "") - 1;
+		column += printf(" %s%s", policies[i]->name, end);
 	}
-	printf("; %s\n", policies[0]->name);
 }
 
 int help_run(void)
