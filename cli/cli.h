@@ -31,6 +31,8 @@ int command_run(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_demo(int argc, char **argv);
+int command_replay(int argc, char **argv);
+int command_trace(int argc, char **argv);
 int command_start_program(int argc, char **argv);
 
 #endif
