@@ -8,6 +8,7 @@
  */
 #include "replay.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #define CURVE_POINTS  32u
 #define EXACT_WORK    200000000u /* references simulated for one policy's curve; seconds */
 #define SAMPLED_PAGES 16384.0    /* guess; the error is measured, and printed */
+#define MIN_MINIATURE 64.0       /* frames; smaller ones say little of the memory they stand for */
 
 struct replay {
 	struct replay_options o;
@@ -151,15 +153,14 @@ static int make_table(struct replay *r)
 
 /* --- curve --- */
 
-/* Sizes for a curve up to @max frames: all, or evenly spaced on a logarithmic scale. */
-static uint32_t spread(uint32_t max, uint32_t *ret_frames)
+/* Sizes for a curve from @min to @max frames: all, or evenly spaced on a logarithmic scale. */
+static uint32_t spread(uint32_t min, uint32_t max, uint32_t *ret_frames)
 {
 	uint32_t nr = 0;
-	double factor = 1, x = 1;
+	double factor = pow((double)max / min, 1.0 / (CURVE_POINTS - 1)), x = min;
 
-	if (max > CURVE_POINTS)
-		for (factor = 1.001; __builtin_powi(factor, CURVE_POINTS - 1) < max;)
-			factor += 0.0005;
+	if (max - min < CURVE_POINTS)
+		factor = 1;
 	for (; nr < CURVE_POINTS && (!nr || ret_frames[nr - 1] < max); x *= factor) {
 		uint32_t frames = MIN((uint32_t)(x + 0.5), max);
 
@@ -167,8 +168,7 @@ static uint32_t spread(uint32_t max, uint32_t *ret_frames)
 			frames = ret_frames[nr - 1] + 1;
 		ret_frames[nr++] = frames;
 	}
-	if (nr)
-		ret_frames[nr - 1] = max;
+	ret_frames[nr - 1] = max;
 	return nr;
 }
 
@@ -240,22 +240,12 @@ static int measure_error(struct replay *r, const struct sample *s, const uint64_
 	return STATUS_GO_ON;
 }
 
-static double rate_of(const struct replay *r)
-{
-	if (r->o.sample > 0)
-		return r->o.sample;
-	if (r->file.nr_refs * r->results.nr_points <= EXACT_WORK)
-		return 1;
-	return MIN(1.0, SAMPLED_PAGES / MAX(r->file.map.nr, 1u));
-}
-
 static int run_others(struct replay *r, const uint64_t *lru)
 {
 	uint32_t nr = r->results.nr_points;
 	struct sample s;
 	int status = STATUS_GO_ON;
 
-	r->results.sample = rate_of(r);
 	if (sample_take(&s, r->refs, r->file.nr_refs, &r->file.map, r->results.sample))
 		return no_memory();
 	if (!s.nr)
@@ -274,6 +264,40 @@ static int run_others(struct replay *r, const uint64_t *lru)
 	return status;
 }
 
+static double rate_of(const struct replay *r)
+{
+	uint32_t nr_points = r->o.nr_frames ? r->o.nr_frames : CURVE_POINTS;
+
+	if (r->o.sample > 0)
+		return r->o.sample;
+	if (r->file.nr_refs * nr_points <= EXACT_WORK)
+		return 1;
+	return MIN(1.0, SAMPLED_PAGES / MAX(r->file.map.nr, 1u));
+}
+
+/* Decide on the sizes, and on how to get at them. */
+static int choose_points(struct replay *r, bool only_lru)
+{
+	double rate = only_lru ? 1 : rate_of(r);
+	double min = rate < 1 ? MIN_MINIATURE / rate : 1;
+
+	if (!r->o.nr_frames && min > r->file.map.nr)
+		return complain(STATUS_FAILED,
+		    "--sample %g: leaves too little of %u pages; give a larger share, or --exact",
+		    rate, r->file.map.nr);
+	if (!r->o.nr_frames)
+		r->o.nr_frames = spread((uint32_t)min, r->file.map.nr, r->o.frames);
+	for (uint32_t i = 0; i < r->o.nr_frames; i++)
+		if (r->o.frames[i] < (uint32_t)min)
+			return complain(STATUS_FAILED,
+			    "--frames %u: too few for a sample of %g of the pages; give %.0f or "
+			    "more, a larger --sample, or --exact",
+			    r->o.frames[i], rate, min);
+	int status = results_init(r, r->o.frames, r->o.nr_frames);
+	r->results.sample = rate;
+	return status;
+}
+
 static int make_curve(struct replay *r)
 {
 	bool only_lru = r->o.nr_policies == 1 && is_lru(r->o.policy[0]);
@@ -283,9 +307,7 @@ static int make_curve(struct replay *r)
 		status = run_stack(r, true);
 	if (status != STATUS_GO_ON)
 		return status;
-	if (!r->o.nr_frames)
-		r->o.nr_frames = spread(r->file.map.nr, r->o.frames);
-	status = results_init(r, r->o.frames, r->o.nr_frames);
+	status = choose_points(r, only_lru);
 	if (status != STATUS_GO_ON)
 		return status;
 	uint64_t *lru = malloc(r->o.nr_frames * sizeof(*lru));

@@ -99,7 +99,7 @@ uint32_t watch_choose(
 		bool has_room = w->held.nr + w->nr_chosen_hold < w->max_held;
 		bool is_late = w->nr_fruitless >= 4 * w->max_held; /* (c), (b) */
 		bool can_hold = to.list != WATCH_LISTS && !to.evict_unseen && has_room;
-		bool may_evict = to.evict_unseen || !has_room || is_late;
+		bool may_evict = to.evict_unseen || to.evict_held || !has_room || is_late;
 
 		/* Both hands advance together: an eviction makes the room for the next hold. */
 		if (can_hold && (!may_evict || nr_evict > n - nr_evict)) {

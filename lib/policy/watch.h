@@ -48,6 +48,7 @@ struct watch {
 struct watch_next {
 	uint32_t list; /* WATCH_LISTS: nothing is mapped */
 	bool evict_unseen;
+	bool evict_held; /* the oldest held page was watched for long enough */
 };
 
 typedef struct watch_next watch_next_fn(struct policy *p);
