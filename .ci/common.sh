@@ -6,9 +6,9 @@ packages_build='gcc libc6-dev meson ninja-build pkg-config python3 liburing-dev 
 	libxxhash-dev libjansson-dev libjemalloc2'
 # redis-tools holds the server's binary as well; the package redis-server would start a service.
 packages_check='libcriterion-dev clang-format sqlite3 xz-utils redis-tools procps
-	perl mawk gawk bc git make openssl poppler-utils ghostscript stress-ng zstd'
+	perl mawk gawk bc git make openssl clang libclang-rt-14-dev poppler-utils ghostscript stress-ng zstd'
 # What only the long program matrix needs; without it the short one skips what it does not find.
-packages_full='clang nodejs openjdk-17-jdk-headless'
+packages_full='nodejs openjdk-17-jdk-headless'
 # PostgreSQL's server would be started by its package: it is unpacked instead, over these.
 packages_postgres='postgresql-client-15 libgssapi-krb5-2 libicu72 libldap-2.5-0 liblz4-1 libpam0g
 	libssl3 libsystemd0 libxml2 libxslt1.1 libzstd1'

@@ -334,6 +334,18 @@ static int write_file(const char *name, void (*print)(FILE *, const struct repla
 	return new_file_commit(&n) == STATUS_OK ? STATUS_GO_ON : STATUS_FAILED;
 }
 
+/* So that a long replay is not for nothing. */
+static int try_file(const char *name)
+{
+	struct new_file n;
+
+	if (!name)
+		return STATUS_GO_ON;
+	int status = new_file_open(&n, name);
+	new_file_abandon(&n);
+	return status;
+}
+
 static bool is_stdout(const char *name)
 {
 	return name && !strcmp(name, "-");
@@ -368,6 +380,12 @@ int command_replay(int argc, char **argv)
 	} else if (status == STATUS_GO_ON) {
 		status = trace_file_open(
 		    &r->file, r->o.trace, &r->o.trace_options, r->o.limit, !r->o.is_quiet);
+		if (status == STATUS_GO_ON)
+			status = try_file(r->o.csv);
+		if (status == STATUS_GO_ON)
+			status = try_file(r->o.json);
+		if (status == STATUS_GO_ON)
+			status = try_file(r->o.svg);
 		if (status == STATUS_GO_ON)
 			status = r->o.curve ? make_curve(r) : make_table(r);
 		if (status == STATUS_GO_ON)

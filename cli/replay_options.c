@@ -61,7 +61,7 @@ static int help(void)
 	     "      --frames LIST     memory sizes in pages: 16,32 or 1-8; one of --frames and\n"
 	     "                        --curve must be given\n"
 	     "      --curve           miss ratio by memory size, plotted; lru exactly, others\n"
-	     "                        by sampling where the trace is long (the error is stated)\n"
+	     "                        by sampling where the trace is long, error stated\n"
 	     "      --sample RATE     share of pages to sample: 0.01\n"
 	     "      --exact           no sampling\n"
 	     "      --held SHARE      frames that a live policy may watch unmapped: 0.125; all\n"

@@ -344,8 +344,8 @@ int command_trace(int argc, char **argv)
 	else
 		status = read_options(c, argc - 1, argv + 1);
 	if (status == STATUS_GO_ON && c->target == NR_TARGETS && !strcmp(what, "convert"))
-		status = complain(STATUS_FAILED,
-		    "to what? give --to text, csv, jsonl, chrome, oracle or faultline");
+		status = complain(STATUS_FAILED, "convert to what? give the trace and --to text, "
+		                                 "csv, jsonl, chrome, oracle or faultline");
 	if (status == STATUS_GO_ON) {
 		status = trace_file_open(c->file, argv[argc - 1], &c->options, c->limit, true);
 		if (status == STATUS_GO_ON)

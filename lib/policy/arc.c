@@ -105,7 +105,7 @@ static bool arc_access(struct access_policy *p, struct access_page *pages, uint3
 
 const struct access_ops access_arc = {
     .name = "arc",
-    .summary = "ARC: recency and frequency, balanced by what was evicted too soon",
+    .summary = "ARC: recency and frequency, balanced by regret",
     .records = 1,
     .state_bytes = arc_state_bytes,
     .init = arc_init,

@@ -177,7 +177,7 @@ static uint32_t clock_choose(struct policy *p, struct choice *ret_choices, uint3
 
 const struct policy_ops policy_clock = {
     .name = "clock",
-    .summary = "two-handed CLOCK: unmaps a page, evicts it if it is not touched for a while",
+    .summary = "two-handed CLOCK: unmaps a page, evicts it if not touched soon",
     .state_bytes = clock_state_bytes,
     .init = clock_init,
     .insert = clock_insert,

@@ -78,7 +78,7 @@ static uint32_t s3_fifo_choose(struct policy *p, struct choice *ret_choices, uin
 
 const struct policy_ops policy_s3_fifo = {
     .name = "s3-fifo",
-    .summary = "S3-FIFO: a small queue drops what is not used soon, a main queue keeps the rest",
+    .summary = "S3-FIFO: a small queue sifts new pages for the main one",
     .state_bytes = s3_fifo_state_bytes,
     .init = s3_fifo_init,
     .insert = s3_fifo_insert,

@@ -56,7 +56,7 @@ static uint32_t second_chance_choose(struct policy *p, struct choice *ret_choice
 
 const struct policy_ops policy_second_chance = {
     .name = "second-chance",
-    .summary = "the textbook's: FIFO that passes over a page used since it last asked",
+    .summary = "the textbook's: FIFO that passes over what was used",
     .state_bytes = second_chance_state_bytes,
     .init = second_chance_init,
     .insert = second_chance_insert,

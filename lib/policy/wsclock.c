@@ -87,7 +87,7 @@ static uint32_t wsclock_choose(struct policy *p, struct choice *ret_choices, uin
 
 const struct policy_ops policy_wsclock = {
     .name = "wsclock",
-    .summary = "WSClock: evicts what was not used within the working-set window",
+    .summary = "WSClock: evicts what the working-set window left behind",
     .state_bytes = wsclock_state_bytes,
     .init = wsclock_init,
     .insert = wsclock_insert,

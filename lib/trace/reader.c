@@ -100,14 +100,14 @@ static int detect(struct trace_reader *r)
 		r->format = r->options.format;
 	else if (!memcmp(buf, FL_TRACE_MAGIC, MIN(bytes, sizeof(FL_TRACE_MAGIC) - 1)))
 		r->format = TRACE_FAULTLINE;
-	else if (is_text(buf, bytes))
-		r->format = trace_looks_like_lackey(buf, bytes) ? TRACE_LACKEY : TRACE_LIST;
-	else if (trace_looks_like_oracle(buf, bytes))
-		r->format = TRACE_ORACLE;
 	else if (compression(buf, bytes))
 		return trace_fail(r, -EINVAL,
 		    "compressed; write it like: %s -dc FILE | faultline replay ... -",
 		    compression(buf, bytes));
+	else if (is_text(buf, bytes))
+		r->format = trace_looks_like_lackey(buf, bytes) ? TRACE_LACKEY : TRACE_LIST;
+	else if (trace_looks_like_oracle(buf, bytes))
+		r->format = TRACE_ORACLE;
 	else
 		return trace_fail(r, -EINVAL,
 		    "not a trace that is known; --format says what it is, one of faultline, list, "
