@@ -4,9 +4,11 @@
  * thing missing the one command that enables it.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -46,6 +48,23 @@ static const char *enable_uffd(const struct probe *p)
 	}
 }
 
+/* With it the filter is installed without giving up privileges for good (no_new_privs). */
+static bool has_sys_admin(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+
+	return !syscall(SYS_capget, &header, data) &&
+	       data[0].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+}
+
+static void show_setuid(void)
+{
+	item(has_sys_admin(),
+	    "setuid programs started by paged ones get their privileges (else no_new_privs)",
+	    "run as root, or with CAP_SYS_ADMIN");
+}
+
 static void show_faults(const struct probe *p)
 {
 	bool has_any = p->uffd_user || p->uffd_kernel;
@@ -60,6 +79,7 @@ static void show_faults(const struct probe *p)
 	item(
 	    p->process_madvise, "process_madvise (many pages dropped by one call)", INSTALL_KERNEL);
 	item(p->seccomp_filter, "seccomp filter (the guard of system calls)", RUN_CONTAINER);
+	show_setuid();
 }
 
 static const char *enable_io_uring(const struct probe *p)
