@@ -29,8 +29,8 @@ int help_general(void)
 	     "  faultline run [options] [--] PROGRAM [ARGS...]  run it, then say what happened\n"
 	     "  faultline doctor [--swap DIR]                   what this machine offers\n"
 	     "  faultline demo [NAME]                           virtual memory explained, live\n"
-	     "  faultline replay [options] TRACE                a trace of pages through policies\n"
-	     "  faultline trace cat|info|convert TRACE          what is in a trace\n"
+	     "  faultline replay [options] TRACE|-              page replacement on a trace\n"
+	     "  faultline trace cat|info|convert TRACE|-        what is in a trace\n"
 	     "  faultline --help | --version\n\n"
 	     "Example:  faultline run --ram 64M -- sort -S 400M big.txt -o sorted.txt\n"
 	     "Options of run:  faultline run --help");
