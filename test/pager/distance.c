@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the pager tells the policy of a page that comes back: distances of refaults, as seen by a
+ * policy put in front of fifo, in a pager whose evictions the program determines.
+ *
+ *     distance ENGINE RECLAIM
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "base/sys.h"
+#include "pager/internal.h"
+
+#define RAM_PAGES 1024u
+#define EPOCH     (RAM_PAGES / 8) /* distances are multiples of this */
+
+static struct policy_ops spy;
+static const struct policy_ops *real;
+/* Written by the handler. */
+static volatile uint32_t nr_never, nr_known, shortest, longest;
+static volatile uint64_t sum;
+
+static void spy_insert(struct policy *p, struct frame_nr frame, uint32_t distance)
+{
+	if (distance == DISTANCE_NEVER) {
+		nr_never++;
+	} else {
+		nr_known++;
+		sum += distance;
+		shortest = MIN(shortest, distance);
+		longest = MAX(longest, distance);
+	}
+	real->insert(p, frame, distance);
+}
+
+static void on_fault(int signal, void *info_, void *context)
+{
+	const siginfo_t *info = info_;
+	const ucontext_t *u = context;
+	enum access access = u->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
+
+	(void)signal;
+	if (pager_fault((uintptr_t)info->si_addr, access) != FAULT_DONE)
+		__builtin_trap();
+}
+
+/* Touch every @step-th of @nr pages, but not in order: no readahead. */
+static void walk(volatile uint64_t *at, uint32_t nr, bool is_write)
+{
+	nr_never = nr_known = longest = 0;
+	sum = 0;
+	shortest = UINT32_MAX;
+	for (uint32_t i = 0; i < nr; i++) {
+		volatile uint64_t *word = &at[(uint64_t)i * 1031 % nr * 512];
+
+		if (is_write)
+			*word = i + 1;
+		else if (!*word)
+			__builtin_trap();
+	}
+}
+
+static int check(const char *what, bool is_good)
+{
+	printf("%s: %s, %u never, %u known, from %u to %u, mean %llu\n", what,
+	    is_good ? "good" : "bad", nr_never, nr_known, shortest, longest,
+	    (unsigned long long)(sum / MAX(nr_known, 1u)));
+	return is_good ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
+	    .min_map_bytes = PAGE_BYTES,
+	    .swap_dir = "/var/tmp",
+	    .policy = "fifo"};
+	uint32_t nr = 3 * RAM_PAGES;
+	char why[256];
+
+	if (argc < 3)
+		return 2;
+	strcpy(config.engine, argv[1]);
+	strcpy(config.reclaim, argv[2]);
+	if (sys_gate_map() || pager_start(&config, why, sizeof(why))) {
+		fprintf(stderr, "distance: %s\n", why);
+		return 1;
+	}
+	sys_signal_install(SIGBUS, on_fault, ~0ull, 0, NULL);
+	sys_signal_install(SIGSEGV, on_fault, ~0ull, 0, NULL);
+	real = pg.policy_ops;
+	spy = *real;
+	spy.insert = spy_insert;
+	pg.policy_ops = &spy;
+
+	uint64_t *at = (uint64_t *)pager_mmap(
+	    0, nr * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	walk(at, nr, true);
+	int bad = check("first touches", nr_never >= nr && !nr_known);
+	/*
+	 * Under fifo a page leaves about RAM_PAGES insertions after it came, and comes back 3 *
+	 * RAM_PAGES after: 2 * RAM_PAGES evictions later. Dirty pages leave later than they were
+	 * chosen, some are rescued (distance 0); the second round has clean ones only.
+	 */
+	walk(at, nr, false);
+	bad |= check("one round later", nr_known >= nr * 9 / 10 && longest <= nr + EPOCH);
+	walk(at, nr, false);
+	bad |= check("and another",
+	    nr_known >= nr * 9 / 10 && shortest >= RAM_PAGES && longest <= nr + EPOCH &&
+	        sum / nr_known >= 3 * RAM_PAGES / 2 && sum / nr_known <= 11 * RAM_PAGES / 4);
+	pager_check();
+	return bad;
+}
