@@ -64,11 +64,16 @@ static uint64_t random_next(uint64_t *state)
 
 static int array_init(struct tlb_array *a, const struct fl_tlb_unit *geometry, uint64_t seed)
 {
+	size_t nr = (size_t)geometry->sets * geometry->ways;
+
 	a->geometry = *geometry;
 	a->random = seed * 0x9e3779b97f4a7c15ull | 1;
-	a->entry = calloc((size_t)geometry->sets * geometry->ways, sizeof(*a->entry));
-	if (!a->entry)
+	a->entry = calloc(nr, sizeof(*a->entry));
+	a->key = calloc(nr, sizeof(*a->key));
+	if (!a->entry || !a->key)
 		return -ENOMEM;
+	for (size_t i = 0; i < nr; i++)
+		a->key[i] = KEY_NONE;
 	if (geometry->replacement != FL_PLRU)
 		return 0;
 	a->tree = calloc(geometry->sets, sizeof(*a->tree));
@@ -96,17 +101,35 @@ void tlb_level_fini(struct tlb_level *level)
 {
 	for (uint32_t i = 0; i < level->nr_arrays; i++) {
 		free(level->array[i].entry);
+		free(level->array[i].key);
 		free(level->array[i].tree);
 		free(level->array[i].keep);
 		free(level->array[i].set);
 	}
 }
 
-static struct tlb_entry *set_of(const struct tlb_array *a, uint64_t va, enum fl_page page)
+static uint64_t key_of(uint64_t va, enum fl_page page)
 {
-	uint64_t set = va >> page_shift(page) & (a->geometry.sets - 1);
+	return va >> page_shift(page) << 2 | page;
+}
 
-	return &a->entry[set * a->geometry.ways];
+/* The first entry of the set for @va. */
+static size_t set_of(const struct tlb_array *a, uint64_t va, enum fl_page page)
+{
+	return (va >> page_shift(page) & (a->geometry.sets - 1)) * a->geometry.ways;
+}
+
+static struct tlb_entry *find_in(
+    const struct tlb_array *a, uint64_t va, enum fl_page page, uint16_t asid)
+{
+	size_t first = set_of(a, va, page);
+	uint64_t key = key_of(va, page);
+
+	/* Spaces may have entries for the same page. */
+	for (size_t i = first; i < first + a->geometry.ways; i++)
+		if (a->key[i] == key && tlb_matches(&a->entry[i], va, asid))
+			return &a->entry[i];
+	return NULL;
 }
 
 struct tlb_entry *tlb_find(
@@ -116,16 +139,14 @@ struct tlb_entry *tlb_find(
 		struct tlb_array *a = &level->array[i];
 
 		for (enum fl_page page = 0; page < FL_NR_PAGES; page++) {
-			struct tlb_entry *set = set_of(a, va, page);
+			struct tlb_entry *e = NULL;
 
-			if (!(a->geometry.pages & 1u << page))
+			if (a->geometry.pages & 1u << page)
+				e = find_in(a, va, page, asid);
+			if (!e)
 				continue;
-			for (uint32_t w = 0; w < a->geometry.ways; w++) {
-				if (set[w].page != page || !tlb_matches(&set[w], va, asid))
-					continue;
-				*ret_array = a;
-				return &set[w];
-			}
+			*ret_array = a;
+			return e;
 		}
 	}
 	return NULL;
@@ -201,7 +222,7 @@ struct tlb_entry *tlb_place(
 
 		if (!(a->geometry.pages & 1u << page))
 			continue;
-		struct tlb_entry *set = set_of(a, va, page);
+		struct tlb_entry *set = &a->entry[set_of(a, va, page)];
 		*ret_array = a;
 		return &set[victim(a, set)];
 	}
@@ -211,6 +232,7 @@ struct tlb_entry *tlb_place(
 void tlb_filled(struct tlb_array *a, struct tlb_entry *e, uint64_t clock)
 {
 	e->is_valid = true;
+	a->key[e - a->entry] = e->tag << 2 | e->page;
 	e->filled = clock;
 	if (e->whole != e->page)
 		a->nr_pieces++;
@@ -222,6 +244,7 @@ void tlb_entry_drop(struct tlb_array *a, struct tlb_entry *e)
 	if (e->is_valid && e->whole != e->page)
 		a->nr_pieces--;
 	e->is_valid = false;
+	a->key[e - a->entry] = KEY_NONE;
 }
 
 int psc_init(struct psc *psc, uint32_t level, uint32_t nr)

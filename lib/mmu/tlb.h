@@ -21,9 +21,13 @@ struct tlb_entry {
 	bool is_dirty; /* writes need no walk */
 };
 
+/* A page's number and size in one word; KEY_NONE for an entry that is not valid. */
+#define KEY_NONE UINT64_MAX
+
 struct tlb_array {
 	struct fl_tlb_unit geometry;
 	struct tlb_entry *entry; /* [set * ways + way] */
+	uint64_t *key;           /* the same: what a search compares, close together */
 	uint64_t *tree;          /* PLRU: one word per set */
 	uint64_t *keep, *set;    /* PLRU: per way, how a use changes its set's tree */
 	uint64_t random;
