@@ -550,3 +550,43 @@ Test(mmu, a_stale_translation_harms_no_table)
 	cr_expect_eq(fl_store(mmu, VA, &v, 8), -EFAULT);
 	fl_space_close(next);
 }
+
+Test(mmu, every_frame_can_be_taken_again)
+{
+	struct fl_phys *small = fl_phys_open(200);
+	uint64_t frame[200];
+
+	for (int i = 0; i < 200; i++)
+		cr_assert_lt(frame[i] = fl_phys_alloc(small, FL_PAGE_4K), 200);
+	cr_expect_eq(fl_phys_alloc(small, FL_PAGE_4K), FL_FRAME_NONE);
+	cr_expect_eq(fl_phys_alloc(small, FL_PAGE_2M), FL_FRAME_NONE);
+	cr_assert_eq(fl_phys_put(small, frame[3], FL_PAGE_4K), 0);
+	cr_expect_eq(fl_phys_alloc(small, FL_PAGE_4K), frame[3]);
+	cr_expect_eq(fl_phys_alloc(small, FL_PAGE_4K), FL_FRAME_NONE);
+	fl_phys_close(small);
+}
+
+Test(mmu, a_copy_does_not_help_against_the_levels_above)
+{
+	struct fl_space *clone;
+
+	cr_assert_eq(map(VA, 4096, FL_PAGE_4K, RW), 0);
+	clone = fl_space_clone(space);
+	cr_expect(fault_of(VA, FL_ACCESS_WRITE, FL_MODE_USER).is_cow);
+	cr_assert_eq(fl_space_restrict(space, VA, 4, FL_USER | FL_EXEC), 0);
+	expect_fault(VA, FL_ACCESS_WRITE, FL_MODE_USER, FL_FAULT_READ_ONLY, 4, 7);
+	cr_expect(!fault_of(VA, FL_ACCESS_WRITE, FL_MODE_USER).is_cow);
+	fl_space_close(clone);
+}
+
+Test(mmu, a_split_page_was_accessed_at_every_level)
+{
+	struct fl_walk w;
+
+	cr_assert_eq(map(4 * MIB, 2 * MIB, FL_PAGE_2M, RW), 0);
+	fl_space_translate(space, 4 * MIB, FL_ACCESS_READ, FL_MODE_USER, &w);
+	cr_assert_eq(fl_space_split(space, 4 * MIB), 0);
+	fl_space_translate(space, 5 * MIB, FL_ACCESS_READ, FL_MODE_USER, &w);
+	cr_expect_eq(w.nr_steps, 4);
+	cr_expect_eq(w.nr_marks, 0);
+}

@@ -585,6 +585,28 @@ Test(tlb, structure_caches_go_stale_and_are_invalidated)
 	machine_end(&m);
 }
 
+Test(tlb, structure_caches_remember_rights)
+{
+	struct fl_mmu_config config = {.nr_levels = 0, .psc = {4, 4, 4}};
+	struct machine m = machine_new(&config);
+	struct fl_translation t;
+
+	cr_assert_eq(fl_space_restrict(m.space, BASE, 3, FL_USER), 0);
+	touch(&m, BASE);
+	/* From a cache the walk does not pass level 3 again, and must know all the same. */
+	cr_expect_eq(fl_mmu_translate(m.mmu, BASE + 4096, FL_ACCESS_WRITE, &t), -EFAULT);
+	cr_expect_eq(t.first_step, 1);
+	cr_expect_eq(t.fault.kind, FL_FAULT_READ_ONLY);
+	cr_expect_eq(t.fault.level, 2); /* as far as the cache can tell */
+	/* That fault dropped what was used: the next sees the tables, as they are by now. */
+	touch(&m, BASE);
+	cr_assert_eq(fl_space_restrict(m.space, BASE, 3, FL_USER | FL_WRITE), 0);
+	cr_expect_eq(fl_mmu_translate(m.mmu, BASE, FL_ACCESS_WRITE, &t), -EFAULT);
+	cr_expect_eq(fl_mmu_translate(m.mmu, BASE, FL_ACCESS_WRITE, &t), 0);
+	cr_expect_eq(t.first_step, 4);
+	machine_end(&m);
+}
+
 /* ---- configurations ---- */
 
 Test(tlb, bad_configurations_are_refused)
