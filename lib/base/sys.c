@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -140,6 +141,27 @@ void sys_signals_restore(uint64_t mask)
 		set = &masks.set;
 	}
 	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)set, 0, 8);
+}
+
+void sys_fd_limit_raise(struct sys_fd_limit *ret_old)
+{
+	struct sys_fd_limit more;
+
+	*ret_old = (struct sys_fd_limit){0};
+	if (sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)ret_old))
+		return;
+	more.current = more.max = MAX(ret_old->max, ret_old->current + 1024);
+	if (!sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&more, 0))
+		return;
+	/* Not privileged: up to what it has itself allowed. */
+	more.current = more.max = ret_old->max;
+	sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&more, 0);
+}
+
+void sys_fd_limit_restore(const struct sys_fd_limit *old)
+{
+	if (old->max)
+		sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)old, 0);
 }
 
 int sys_fd_move_high(int fd)

@@ -81,6 +81,17 @@ static inline bool on_managed_stack(void)
 uint64_t sys_signals_block(bool also_faults);
 void sys_signals_restore(uint64_t mask);
 
+/*
+ * While one of ours is being opened, the program's table of descriptors may be full or its limit
+ * be lower than our numbers: raise the limit as far as we may. end() gives @old back.
+ * Context: any; not at the same time as another setrlimit().
+ */
+struct sys_fd_limit {
+	uint64_t current, max; /* the kernel's struct rlimit64 */
+};
+void sys_fd_limit_raise(struct sys_fd_limit *ret_old);
+void sys_fd_limit_restore(const struct sys_fd_limit *old);
+
 /* Move @fd to a high number, close-on-exec, so that a program's own low descriptors are where it
  * expects them. Return: the new fd (the old one is closed), or @fd itself where no high number
  * is free. Context: any. */

@@ -75,7 +75,10 @@ int pager_fork_prepare(void)
 	pager_stop();
 	pg.fork_mask = mask;
 	reclaim_park();
+	struct sys_fd_limit limit;
+	sys_fd_limit_raise(&limit);
 	int err = swap_fork_prepare(pg.swap);
+	sys_fd_limit_restore(&limit);
 	if (!err) {
 		err = mapping_seal();
 		if (err) {
@@ -114,14 +117,13 @@ void pager_fork_child(void)
 
 static int build_child(void)
 {
-	int old_uffd = pg.transport.uffd;
+	/* What is the parent's goes first: the table of descriptors may be full. */
+	transport_fini(&pg.transport);
+	sys_call1(SYS_close, pg.transport.uffd);
 	int fd = pg.engine->open();
-
 	if (fd < 0)
 		return fd;
-	transport_fini(&pg.transport);
 	transport_init(&pg.transport, fd);
-	sys_call1(SYS_close, old_uffd);
 	atomic_store(&pg.nr_inside, 0);
 	atomic_store(&pg.gate_opened.nr_waiting, 0);
 	for (uint32_t i = 0; i < NR_PAGE_EVENTS; i++)
@@ -164,7 +166,10 @@ void fork_become_child(void)
 	 */
 	if (!atomic_load(&pg.gate_closed))
 		die_in_child("made by a system call of its own, not by fork()", -ENOTSUP);
+	struct sys_fd_limit limit;
+	sys_fd_limit_raise(&limit);
 	int err = build_child();
+	sys_fd_limit_restore(&limit);
 	if (err)
 		die_in_child("set-up failed", err);
 	atomic_store(pg.fork_mark, 1);

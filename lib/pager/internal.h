@@ -69,7 +69,8 @@ struct pager {
 	_Atomic uint64_t nr_evicted; /* the clock of evictions */
 	_Atomic uint32_t nr_writes;  /* queued or under way */
 	_Atomic uint32_t
-	    nospace_streak; /* writes refused by a full swap since anything was freed */
+	    nospace_streak; /* writes refused, by a full swap or else, since anything was freed */
+	_Atomic int write_error; /* the last of them */
 
 	struct event kick;             /* wakes the pager thread */
 	_Atomic uint32_t thread_state; /* enum thread_state */

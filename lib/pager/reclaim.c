@@ -20,6 +20,7 @@
 #include "pager/internal.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "base/ensure.h"
@@ -377,11 +378,41 @@ void reclaim_frames(const struct frame_nr *frames, uint32_t nr)
 
 /* --- waiting, and the thread --- */
 
+/* Swap is not full, but nothing can be written to it, and RAM is full. */
+static _Noreturn void swap_is_lost(int err)
+{
+	struct say s = {0};
+
+	say_str(&s, "swap in ");
+	say_str(&s, pg.config.swap_dir);
+	say_str(&s, " cannot be written (error ");
+	say_dec(&s, (uint64_t)-err);
+	say_str(&s, err == -EMFILE   ? ": the program's limit on open files leaves no room for it"
+	            : err == -EACCES ? ": not by the user that the program has become"
+	            : err == -ENOSPC ? ": the program's limit on file sizes, RLIMIT_FSIZE"
+	                             : "");
+	say_str(&s, ") and all of RAM is full; the program is ended");
+	say_flush(&s);
+	for (;;)
+		sys_call2(SYS_kill, sys_call0(SYS_getpid), 9);
+}
+
+static bool has_file_limit(void)
+{
+	struct rlimit limit;
+
+	return !sys_call2(SYS_getrlimit, RLIMIT_FSIZE, (long)&limit) &&
+	       limit.rlim_cur < atomic_load(&pg.nr_populated) << PAGE_SHIFT;
+}
+
 static _Noreturn void out_of_memory(void)
 {
 	struct say s = {0};
 	struct swap_stats stats;
+	int err = atomic_load(&pg.write_error);
 
+	if (err != -ENOSPC || has_file_limit())
+		swap_is_lost(err);
 	swap_stats(pg.swap, &stats);
 	say_str(&s, "out of memory: the program uses ");
 	say_size(&s, atomic_load(&pg.nr_populated) << PAGE_SHIFT);

@@ -197,8 +197,10 @@ uint32_t writeback_run(void)
 	uint32_t kept = fill_write(frames, nr, pages);
 	swap_write(pg.swap, pages, kept);
 	for (uint32_t i = 0; i < kept; i++) {
-		if (pages[i].result == -ENOSPC)
+		if (pages[i].result) {
 			atomic_fetch_add(&pg.nospace_streak, 1);
+			atomic_store(&pg.write_error, pages[i].result);
+		}
 		write_done(
 		    frames[i], pages[i].result ? OUTCOME_FAILED : OUTCOME_WRITTEN, pages[i].ref);
 	}

@@ -106,6 +106,13 @@ static int file_open(struct swap *s)
 	if (err)
 		return err;
 	err = backend_uring_open(s->dir_fd, &s->backend, &how);
+	if (err == -EMFILE) {
+		struct sys_fd_limit limit;
+
+		sys_fd_limit_raise(&limit);
+		err = backend_uring_open(s->dir_fd, &s->backend, &how);
+		sys_fd_limit_restore(&limit);
+	}
 	if (err)
 		goto out_fini_map;
 	if (swap_wrap_backend) {
