@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "base/sys.h"
 #include "pager/pager.h"
@@ -63,6 +64,28 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 		return (int)with_errno(
 		    guard_call(SYS_madvise, (long)addr, (long)len, advice, 0, 0, 0));
 	return (int)with_errno(pager_madvise((uintptr_t)addr, len, advice));
+}
+
+/*
+ * By that call the kernel throws pages away for the caller itself only: then the ranges are ours.
+ * Other advice, perhaps for another process, does no harm to what is managed.
+ */
+EXPORT ssize_t process_madvise(
+    int pidfd, const struct iovec *iov, size_t nr, int advice, unsigned flags)
+{
+	ssize_t done = 0;
+
+	if (!pager_is_running() || flags || (advice != MADV_DONTNEED && advice != MADV_FREE))
+		return with_errno(guard_call(
+		    SYS_process_madvise, pidfd, (long)iov, (long)nr, advice, (long)flags, 0));
+	for (size_t i = 0; i < nr; i++) {
+		long err = madvise(iov[i].iov_base, iov[i].iov_len, advice) ? -errno : 0;
+
+		if (err)
+			return done ? done : with_errno(err);
+		done += (ssize_t)iov[i].iov_len;
+	}
+	return done;
 }
 
 EXPORT int mlock(const void *addr, size_t len)

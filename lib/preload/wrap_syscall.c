@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -167,6 +168,9 @@ static long by_number(long nr, const long a[NR_ARGS])
 		return close_range((unsigned)a[0], (unsigned)a[1], (int)a[2]);
 	case SYS_dup2:
 		return dup2((int)a[0], (int)a[1]);
+	case SYS_process_madvise:
+		return process_madvise(
+		    (int)a[0], (const struct iovec *)a[1], (size_t)a[2], (int)a[3], (unsigned)a[4]);
 	case SYS_dup3:
 		return dup3((int)a[0], (int)a[1], (int)a[2]);
 	default:
