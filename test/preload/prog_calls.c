@@ -449,9 +449,12 @@ static _Atomic uint32_t *word;
 
 static void *futex_waker(void *arg)
 {
-	usleep(20000);
-	*word = 1;
-	CHECK(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 1);
+	long nr_woken;
+
+	/* Until it sleeps; the harness ends a test that waits for ever. */
+	while (!(nr_woken = syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0)))
+		usleep(1000);
+	CHECK(nr_woken == 1);
 	return arg;
 }
 
