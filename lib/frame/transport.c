@@ -21,8 +21,12 @@ static int uffd_ioctl(struct transport *t, unsigned long request, void *arg)
 
 void transport_init(struct transport *t, int uffd)
 {
+	/* Opened now: later the program may be closing every descriptor, have another root, or have
+	 * made itself unreadable to its user. */
+	long fd = sys_call4(SYS_openat, AT_FDCWD, (long)"/proc/self/mem", O_RDONLY | O_CLOEXEC, 0);
+
 	t->uffd = uffd;
-	t->self_mem = -1;
+	t->self_mem = fd >= 0 ? sys_fd_move_high((int)fd) : -1;
 	t->no_vector = false;
 }
 
@@ -94,12 +98,6 @@ int transport_protect(struct transport *t, struct vpn vpn, uint32_t nr, bool pro
 /* A PROT_NONE page can be read only through /proc/self/mem. */
 static int read_forced(struct transport *t, struct vpn vpn, void *to)
 {
-	if (t->self_mem == -1) {
-		long fd = sys_call4(
-		    SYS_openat, AT_FDCWD, (long)"/proc/self/mem", O_RDONLY | O_CLOEXEC, 0);
-
-		t->self_mem = fd >= 0 ? sys_fd_move_high((int)fd) : -2;
-	}
 	if (t->self_mem < 0)
 		return -EACCES;
 	long n = sys_call4(SYS_pread64, t->self_mem, (long)to, PAGE_BYTES, (long)vpn_addr(vpn));

@@ -12,7 +12,7 @@
 
 struct transport {
 	int uffd;       /* [const] the userfaultfd of this process */
-	int self_mem;   /* /proc/self/mem, -1: not opened yet, -2: cannot be */
+	int self_mem;   /* [const] /proc/self/mem, -1: cannot be opened */
 	bool no_vector; /* process_madvise does not work here: one madvise per run */
 };
 

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 
 #include "base/ensure.h"
+#include "base/fd.h"
 #include "base/meta.h"
 #include "base/say.h"
 #include "base/sys.h"
@@ -112,6 +113,7 @@ void pager_fork_child(void)
 	if (!pg.running)
 		return;
 	/* Nothing is built yet: the first touch does that, if there is one. */
+	fd_after_fork();
 	sys_signals_restore(pg.fork_mask);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Closing descriptors: the pager's own look closed to the program. Closing one is EBADF, and so is
- * duplicating onto its number (the pager's are numbered high, where programs do not go).
+ * duplicating onto its number (the pager's are numbered high, where programs do not go). What the
+ * pager is just opening is not known to be its own yet: see base/fd.h.
  */
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -9,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/sys.h"
 #include "base/types.h"
 #include "pager/pager.h"
@@ -31,24 +33,38 @@ static bool is_ours(int fd)
 
 EXPORT int close(int fd)
 {
+	int result;
+
+	NEED(close);
+	fd_close_begin();
 	if (UNLIKELY(is_ours(fd)))
-		return (int)with_errno(-EBADF);
-	/* libc's is a cancellation point. */
-	return NEED(close)(fd);
+		result = (int)with_errno(-EBADF);
+	else
+		result = real_close(fd); /* a cancellation point */
+	fd_close_end();
+	return result;
+}
+
+static long duplicate(int fd, int new_fd, int flags, bool has_flags)
+{
+	long result = -EBADF;
+
+	fd_close_begin();
+	if (!is_ours(fd) && !is_ours(new_fd))
+		result = has_flags ? sys_call3(SYS_dup3, fd, new_fd, flags)
+		                   : sys_call2(SYS_dup2, fd, new_fd);
+	fd_close_end();
+	return with_errno(result);
 }
 
 EXPORT int dup2(int fd, int new_fd)
 {
-	if (is_ours(fd) || is_ours(new_fd))
-		return (int)with_errno(-EBADF);
-	return (int)with_errno(sys_call2(SYS_dup2, fd, new_fd));
+	return (int)duplicate(fd, new_fd, 0, false);
 }
 
 EXPORT int dup3(int fd, int new_fd, int flags)
 {
-	if (is_ours(fd) || is_ours(new_fd))
-		return (int)with_errno(-EBADF);
-	return (int)with_errno(sys_call3(SYS_dup3, fd, new_fd, flags));
+	return (int)duplicate(fd, new_fd, flags, true);
 }
 
 /* One more than the highest descriptor that could be the pager's. */
@@ -78,6 +94,7 @@ static long close_all_but_ours(unsigned first, unsigned last, int flags)
 	unsigned start = first, end = scan_end();
 	long err = 0;
 
+	fd_close_begin();
 	for (unsigned fd = first; fd <= last && fd < end && !err; fd++) {
 		if (!is_ours((int)fd))
 			continue;
@@ -87,6 +104,7 @@ static long close_all_but_ours(unsigned first, unsigned last, int flags)
 	}
 	if (!err && start <= last)
 		err = close_piece(start, last, flags);
+	fd_close_end();
 	return err;
 }
 

@@ -70,6 +70,12 @@ struct swap_backend_ops {
  */
 int backend_uring_open(int dir_fd, struct swap_backend **ret_backend, const char **ret_how);
 
+/* Another one, where it is known how files in @dir_fd can be used: tries nothing, and so costs 5
+ * us. Return and context as there. */
+int backend_uring_open_another(int dir_fd, bool is_direct, struct swap_backend **ret_backend);
+/* Whether @b, opened by one of these two, uses O_DIRECT. */
+bool backend_uring_is_direct(const struct swap_backend *b);
+
 /*
  * What backend_uring_open() would find in @dir_fd, by a file that is closed again.
  * Return and *@ret_how as there. Context: fault.

@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 
 #include "base/ensure.h"
+#include "base/fd.h"
 #include "base/lock.h"
 #include "base/meta.h"
 #include "base/sys.h"
@@ -38,11 +39,13 @@
 #define GROW_BYTES   (64ull << 20)
 #define SPIN_NS      400000u /* several times what a disk worth spinning for takes */
 #define SPIN_RETRY   64u     /* guess */
+#define MAX_LOST     100u    /* guess */
 #define NR_TRIES     1000u   /* of a submission that the kernel has no memory for; guess */
 
 struct file_backend {
 	struct swap_backend base;
 	int fd;                        /* [const] */
+	bool is_direct;                /* [const] */
 	_Atomic uint64_t size_bytes;   /* of the file, allocated; only grows */
 	_Atomic bool is_not_allocated; /* no fallocate here: writes extend the file */
 	_Atomic uint32_t nr_slow; /* [atomic, relaxed] reads to sleep for before spinning again */
@@ -59,6 +62,7 @@ struct ring {
 	uint32_t state;        /* [lock] enum ring_state */
 	struct io_uring uring; /* [lock] */
 	struct io_uring_params params; /* [lock] */
+	uint32_t nr_lost;              /* [lock] times that its descriptor was taken from it */
 	_Atomic int fd;                /* [atomic, relaxed] -1: none; for owns_fd */
 };
 
@@ -92,15 +96,11 @@ static void pool_reset(void)
 	atomic_store(&pool.pid, own_pid());
 }
 
-/* @r->lock held. Return: whether it can be used. */
-static bool ring_make_locked(struct ring *r)
+static int ring_open(struct ring *r)
 {
-	if (r->state != RING_NONE)
-		return r->state == RING_READY;
-	r->state = RING_BROKEN;
 	/* liburing makes this call itself; asked for here first so that tests can refuse it. */
 	if (sys_inject && sys_inject(SYS_io_uring_setup) < 0)
-		return false;
+		return -ENOSYS;
 	/* liburing's own calls do not go through the gate: nothing they point to may be on a stack,
 	 * which could lie in the window. */
 	memset(&r->params, 0, sizeof(r->params));
@@ -108,12 +108,34 @@ static bool ring_make_locked(struct ring *r)
 	int err = io_uring_queue_init_params(RING_ENTRIES, &r->uring, &r->params);
 	sys_makes_ring = false;
 	if (err)
-		return false;
+		return err;
 	io_uring_ring_dontfork(&r->uring);
 	r->uring.ring_fd = r->uring.enter_ring_fd = sys_fd_move_high(r->uring.ring_fd);
 	atomic_store(&r->fd, r->uring.ring_fd);
-	r->state = RING_READY;
-	return true;
+	return 0;
+}
+
+/* After @err, which is not this ring's fault, it may be made another time. */
+static bool is_descriptor_error(int err)
+{
+	return err == -EBADF || err == -EOPNOTSUPP || err == -EMFILE || err == -ENFILE;
+}
+
+/* @r->lock held. Return: whether it can be used. */
+static bool ring_make_locked(struct ring *r)
+{
+	if (r->state != RING_NONE)
+		return r->state == RING_READY;
+	/* The program is closing things: there will be another time. */
+	if (!fd_open_try())
+		return false;
+	int err = ring_open(r);
+	fd_open_end();
+	if (!err)
+		r->state = RING_READY;
+	else if (!is_descriptor_error(err) || ++r->nr_lost > MAX_LOST)
+		r->state = RING_BROKEN;
+	return !err;
 }
 
 /* Return: a ring for this thread alone, or NULL. */
@@ -128,7 +150,10 @@ static struct ring *ring_get_try(void)
 			continue;
 		if (ring_make_locked(r))
 			return r;
+		bool may_come = r->state == RING_NONE;
 		lock_release(&r->lock);
+		if (may_come)
+			return NULL; /* nor could another be made now */
 	}
 	return NULL;
 }
@@ -139,6 +164,20 @@ static void ring_close(struct ring *r)
 		io_uring_queue_exit(&r->uring);
 	r->state = RING_NONE;
 	atomic_store(&r->fd, -1);
+}
+
+/* It failed with @err, and nothing of it is in flight. */
+static void ring_give_up(struct ring *r, int err)
+{
+	bool is_lost = err == -EBADF || err == -EOPNOTSUPP;
+
+	/* Closed behind our back, by a system call that nobody saw: the number may be the program's
+	 * by now, and is not ours to close. */
+	if (is_lost)
+		r->uring.ring_fd = r->uring.enter_ring_fd = -1;
+	ring_close(r);
+	if (!is_lost || ++r->nr_lost > MAX_LOST)
+		r->state = RING_BROKEN;
 }
 
 /* --- blocking I/O --- */
@@ -298,14 +337,14 @@ static void ring_transfer(
     struct ring *r, struct file_backend *f, struct swap_io *ios, uint32_t nr, bool spin)
 {
 	uint32_t nr_done = 0, nr_tries = 0;
+	int err = 0;
 
 	for (uint32_t i = 0; i < nr; i++)
 		ring_queue(r, f, &ios[i]);
 	if (spin)
 		nr_done = ring_spin(r, f, nr);
 	while (nr_done < nr) {
-		int err = ring_enter(r, nr - nr_done);
-
+		err = ring_enter(r, nr - nr_done);
 		nr_done += ring_reap(r, f);
 		if (err >= 0 || err == -EINTR)
 			continue;
@@ -327,8 +366,7 @@ static void ring_transfer(
 		sys_call0(SYS_sched_yield); /* completions are posted on the way out of a call */
 		nr_done += ring_reap(r, f);
 	}
-	ring_close(r);
-	r->state = RING_BROKEN;
+	ring_give_up(r, err);
 	for (uint32_t i = 0; i < nr; i++)
 		if (ios[i].result == -EINPROGRESS)
 			transfer_blocking(f, &ios[i], 0);
@@ -534,24 +572,47 @@ int backend_uring_probe(int dir_fd, const char **ret_how)
 	return 0;
 }
 
+/* Return: 0 or -errno. @f is given back if it fails. */
+static int begin(struct file_backend *f, int fd, struct swap_backend **ret_backend)
+{
+	if (fd < 0) {
+		meta_unmap(f, PAGE_BYTES);
+		return fd;
+	}
+	f->base.ops = &file_ops;
+	f->fd = fd;
+	if (atomic_fetch_add(&pool.nr_open, 1) == 0)
+		pool_reset();
+	*ret_backend = &f->base;
+	return 0;
+}
+
 int backend_uring_open(int dir_fd, struct swap_backend **ret_backend, const char **ret_how)
 {
-	bool is_direct;
 	struct file_backend *f = meta_map(PAGE_BYTES);
 
 	if (!f)
 		return -ENOMEM;
-	f->base.ops = &file_ops;
-	f->fd = open_file(dir_fd, &is_direct);
-	if (f->fd < 0) {
-		int err = f->fd;
+	int fd = open_file(dir_fd, &f->is_direct);
+	bool is_direct = f->is_direct;
+	int err = begin(f, fd, ret_backend);
+	if (!err)
+		*ret_how = how(is_direct, uring_works());
+	return err;
+}
 
-		meta_unmap(f, PAGE_BYTES);
-		return err;
-	}
-	if (atomic_fetch_add(&pool.nr_open, 1) == 0)
-		pool_reset();
-	*ret_backend = &f->base;
-	*ret_how = how(is_direct, uring_works());
-	return 0;
+int backend_uring_open_another(int dir_fd, bool is_direct, struct swap_backend **ret_backend)
+{
+	struct file_backend *f = meta_map(PAGE_BYTES);
+
+	if (!f)
+		return -ENOMEM;
+	f->is_direct = is_direct;
+	int fd = open_tmpfile(dir_fd, is_direct ? O_DIRECT : 0);
+	return begin(f, fd < 0 ? fd : sys_fd_move_high(fd), ret_backend);
+}
+
+bool backend_uring_is_direct(const struct swap_backend *b)
+{
+	return container_of(b, const struct file_backend, base)->is_direct;
 }

@@ -7,6 +7,11 @@
  * transfer per run of refs, checksum compared. A failed run is read again page by page, so that
  * one bad sector costs one page.
  *
+ * The file is opened at the start, and when the pager of a forked child is built (5 us), not when
+ * the first page is written: by then the program may be closing every descriptor there is, have
+ * none left, have another root, or be a user who may not write there. Should that not work in a
+ * child, it is tried again for the first page.
+ *
  * No lock is held during a transfer. The arrays on the stack (some 8 KiB) hold CHUNK pages:
  * fault handlers run on small stacks.
  */
@@ -18,6 +23,7 @@
 #include <sys/vfs.h>
 
 #include "base/ensure.h"
+#include "base/fd.h"
 #include "base/meta.h"
 #include "base/sys.h"
 #include "swap/checksum.h"
@@ -59,25 +65,31 @@ int swap_open(const char *dir, uint64_t max_bytes, struct swap **ret_swap, const
 	if (fd < 0)
 		return (int)fd;
 	fd = sys_fd_move_high((int)fd);
-	int err = backend_uring_probe((int)fd, &how);
+	struct swap_backend *backend;
+	int err = backend_uring_open((int)fd, &backend, &how);
 	if (err)
 		goto out_close;
 	if (!max_bytes)
 		max_bytes = bytes_free((int)fd);
 	err = -ENOSPC;
 	if (max_bytes < PAGE_BYTES)
-		goto out_close;
+		goto out_close_backend;
 	struct swap *s = meta_map(page_round_up(sizeof(*s)));
 	err = -ENOMEM;
 	if (!s)
-		goto out_close;
+		goto out_close_backend;
 	s->dir_fd = (int)fd;
 	s->max_bytes = max_bytes;
+	s->backend = backend;
+	s->is_direct = backend_uring_is_direct(backend);
+	atomic_store(&s->has_backend, true);
 	swap_fork_init(s);
 	*ret_swap = s;
 	*ret_how = how;
 	return 0;
 
+out_close_backend:
+	backend->ops->close(backend);
 out_close:
 	sys_call1(SYS_close, fd);
 	return err;
@@ -88,48 +100,47 @@ void swap_close(struct swap *s)
 	if (!s)
 		return;
 	swap_fork_fini(s);
-	if (atomic_load(&s->file_state) == FILE_OPEN) {
+	if (s->backend)
 		s->backend->ops->close(s->backend);
+	if (atomic_load(&s->file_state) == FILE_OPEN)
 		slot_map_fini(&s->map);
-	}
 	sys_call1(SYS_close, s->dir_fd);
 	meta_unmap(s, page_round_up(sizeof(*s)));
 }
 
-static int file_open(struct swap *s)
+int swap_file_begin(struct swap *s)
 {
-	const char *how;
-	/* UINT32_MAX is SLOT_NONE. */
-	uint32_t nr_slots = (uint32_t)MIN(s->max_bytes >> PAGE_SHIFT, UINT32_MAX - 1);
-	int err = slot_map_init(&s->map, nr_slots);
-
-	if (err)
-		return err;
-	err = backend_uring_open(s->dir_fd, &s->backend, &how);
+	fd_open_begin();
+	int err = backend_uring_open_another(s->dir_fd, s->is_direct, &s->backend);
 	if (err == -EMFILE) {
 		struct sys_fd_limit limit;
 
 		sys_fd_limit_raise(&limit);
-		err = backend_uring_open(s->dir_fd, &s->backend, &how);
+		err = backend_uring_open_another(s->dir_fd, s->is_direct, &s->backend);
 		sys_fd_limit_restore(&limit);
 	}
-	if (err)
-		goto out_fini_map;
-	if (swap_wrap_backend) {
-		struct swap_backend *wrapped = swap_wrap_backend(s->backend);
-
-		err = -ENOMEM;
-		if (!wrapped)
-			goto out_close_backend;
-		s->backend = wrapped;
-	}
-	return 0;
-
-out_close_backend:
-	s->backend->ops->close(s->backend);
-out_fini_map:
-	slot_map_fini(&s->map);
+	atomic_store(&s->has_backend, !err);
+	fd_open_end();
 	return err;
+}
+
+static int file_open(struct swap *s)
+{
+	/* UINT32_MAX is SLOT_NONE. */
+	uint32_t nr_slots = (uint32_t)MIN(s->max_bytes >> PAGE_SHIFT, UINT32_MAX - 1);
+	int err = s->backend ? 0 : swap_file_begin(s);
+
+	if (!err)
+		err = slot_map_init(&s->map, nr_slots);
+	if (err || !swap_wrap_backend)
+		return err;
+	struct swap_backend *wrapped = swap_wrap_backend(s->backend);
+	if (!wrapped) {
+		slot_map_fini(&s->map);
+		return -ENOMEM;
+	}
+	s->backend = wrapped;
+	return 0;
 }
 
 /* Open this process's own file unless it is open. Several threads may want it at once. */

@@ -3,11 +3,11 @@
  * Swap store: pages out, pages in. Owns slots, checksums and the backend, and what fork does to
  * them.
  *
- * A process writes to its own store only, opened when the first page is written. A forked child
- * starts with none of its own and reads its ancestors' stores, through the descriptors that it
- * inherited, for the pages that were in swap at the fork: they are its older generations. The
- * ancestor keeps those slots until every process that could read them is gone: the child side
- * holds the write end of a close-on-exec pipe, whose end-of-file the ancestor looks for.
+ * A process writes to its own store only. A forked child opens one when its pager is built, and
+ * reads its ancestors' stores, through the descriptors that it inherited, for the pages that were
+ * in swap at the fork: they are its older generations. The ancestor keeps those slots until every
+ * process that could read them is gone: the child side holds the write end of a close-on-exec pipe,
+ * whose end-of-file the ancestor looks for.
  */
 #ifndef FL_SWAP_STORE_H
 #define FL_SWAP_STORE_H

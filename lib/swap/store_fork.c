@@ -27,6 +27,7 @@
 #include <time.h>
 
 #include "base/ensure.h"
+#include "base/fd.h"
 #include "base/sys.h"
 #include "swap/store_internal.h"
 
@@ -112,12 +113,14 @@ static int pipe_open(_Atomic int *read_fd, _Atomic int *write_fd)
 
 	atomic_store(read_fd, -1);
 	atomic_store(write_fd, -1);
+	fd_open_begin();
 	long err = sys_call2(SYS_pipe2, (long)fds, O_CLOEXEC);
-	if (err)
-		return (int)err;
-	atomic_store(read_fd, sys_fd_move_high(fds[0]));
-	atomic_store(write_fd, sys_fd_move_high(fds[1]));
-	return 0;
+	if (!err) {
+		atomic_store(read_fd, sys_fd_move_high(fds[0]));
+		atomic_store(write_fd, sys_fd_move_high(fds[1]));
+	}
+	fd_open_end();
+	return (int)err;
 }
 
 static int overflow_prepare(struct swap *s)
@@ -201,13 +204,15 @@ static void stats_reset(struct swap *s)
 static void inherit_own_file(struct swap *s)
 {
 	struct generation *g = &s->gens[s->own];
+	bool is_open = atomic_load(&s->file_state) == FILE_OPEN;
 
-	if (atomic_load(&s->file_state) != FILE_OPEN)
+	if (!s->backend)
 		return;
 	s->backend->ops->fork_child(s->backend);
-	if (!s->fork_share) {
+	if (!is_open || !s->fork_share) {
 		s->backend->ops->close(s->backend);
-		slot_map_fini(&s->map);
+		if (is_open)
+			slot_map_fini(&s->map);
 		return;
 	}
 	g->backend = s->backend;
@@ -241,11 +246,13 @@ void swap_fork_child(struct swap *s)
 	inherit_own_file(s);
 	s->own = s->child_own;
 	s->backend = NULL;
+	atomic_store(&s->has_backend, false);
 	s->fork_share = NULL;
 	atomic_store(&s->limited_ns, 0);
 	atomic_store(&s->nr_exist, 0);
 	atomic_store(&s->file_state, FILE_NONE);
 	stats_reset(s);
+	swap_file_begin(s);
 }
 
 struct generation *generation_get(struct swap *s, uint32_t index)
@@ -303,7 +310,7 @@ bool swap_owns_fd(struct swap *s, int fd)
 	if (fd == s->dir_fd || is_fd(&s->fork_write_fd, fd) || is_fd(&s->overflow_write_fd, fd) ||
 	    is_fd(&s->overflow.read_fd, fd))
 		return true;
-	if (atomic_load(&s->file_state) == FILE_OPEN && s->backend->ops->owns_fd(s->backend, fd))
+	if (atomic_load(&s->has_backend) && s->backend->ops->owns_fd(s->backend, fd))
 		return true;
 	for (uint32_t i = 0; i < NR_FORKS; i++)
 		if (is_fd(&s->forks[i].read_fd, fd))

@@ -28,6 +28,8 @@ struct fork_entry {
 	_Atomic int read_fd; /* [atomic, relaxed] end-of-file: they are gone; -1: never known */
 };
 
+/* Of the file with what it takes to use it: the file itself is opened before the program can be in
+ * the way of it (store.c). */
 enum file_state {
 	FILE_NONE,
 	FILE_OPENING,
@@ -37,11 +39,13 @@ enum file_state {
 struct swap {
 	int dir_fd;         /* [const] */
 	uint64_t max_bytes; /* [const] */
+	bool is_direct;     /* [const] how files there are opened */
 
 	/* This process's own file. Everything but its state is written by the thread that opens. */
-	_Atomic uint32_t file_state; /* enum file_state */
-	struct event file_event;     /* file_state has changed */
-	struct swap_backend *backend;
+	_Atomic uint32_t file_state;  /* enum file_state */
+	struct event file_event;      /* file_state has changed */
+	struct swap_backend *backend; /* NULL: could not be opened yet */
+	_Atomic bool has_backend;     /* for swap_owns_fd() */
 	struct slot_map map;
 	_Atomic uint32_t nr_exist; /* slots that the file is known to have */
 	_Atomic uint64_t
@@ -75,6 +79,9 @@ static inline struct slot ref_slot(struct swap_ref ref)
 {
 	return (struct slot){(uint32_t)ref.v};
 }
+
+/* Open this process's file, which has no slots yet. Return: 0 or -errno. Context: fault. */
+int swap_file_begin(struct swap *s);
 
 /* Give slots back whose readers are gone. Does nothing while another thread is at it. */
 void swap_collect(struct swap *s);

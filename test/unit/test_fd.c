@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+/* Opening descriptors beside threads that close every number they can think of. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "support.h"
+
+#define FIRST     100 /* numbers that only this test uses */
+#define LAST      130
+#define NR_OPENED 3000
+
+static _Atomic bool is_ours[LAST], is_done;
+static _Atomic uint32_t nr_closed;
+static struct stat null;
+
+/* As the wrapped close does it. */
+static void *close_all(void *unused)
+{
+	while (!atomic_load(&is_done))
+		for (int fd = FIRST; fd < LAST; fd++) {
+			fd_close_begin();
+			if (!atomic_load(&is_ours[fd]) && !close(fd))
+				atomic_fetch_add(&nr_closed, 1);
+			fd_close_end();
+			if (fd % 8 == 0)
+				sched_yield();
+		}
+	return unused;
+}
+
+static bool is_null(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && st.st_rdev == null.st_rdev;
+}
+
+static void *open_many(void *unused)
+{
+	for (int i = 0; i < NR_OPENED;) {
+		if (!fd_open_try()) {
+			sched_yield();
+			continue;
+		}
+		int low = open("/dev/null", O_RDONLY);
+		int fd = fcntl(low, F_DUPFD, FIRST);
+		close(low);
+		cr_assert(fd >= FIRST && fd < LAST);
+		sched_yield(); /* whoever may come between has the time */
+		cr_assert(is_null(fd), "closed before it was known");
+		atomic_store(&is_ours[fd], true);
+		fd_open_end();
+		sched_yield();
+		cr_assert(is_null(fd), "closed by one who looked before it was known");
+		atomic_store(&is_ours[fd], false);
+		if (i++ % 2)
+			close(fd);
+	}
+	return unused;
+}
+
+Test(fd, opened_beside_those_who_close, .timeout = 120)
+{
+	pthread_t t[4];
+
+	cr_assert(!stat("/dev/null", &null));
+	for (int i = 0; i < 4; i++)
+		cr_assert(!pthread_create(&t[i], NULL, i < 2 ? open_many : close_all, NULL));
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	atomic_store(&is_done, true);
+	for (int i = 2; i < 4; i++)
+		pthread_join(t[i], NULL);
+	cr_expect_gt(atomic_load(&nr_closed), 0);
+}
+
+Test(fd, does_without_while_somebody_closes, .timeout = 60)
+{
+	fd_close_begin();
+	cr_expect_not(fd_open_try());
+	fd_open_begin(); /* cannot do without */
+	fd_open_end();
+	cr_expect_not(fd_open_try());
+	fd_close_end();
+	cr_expect(fd_open_try());
+	fd_open_end();
+}
+
+/* A thread cancelled in close(), a handler that left it by longjmp. */
+Test(fd, who_never_comes_back_is_forgotten, .timeout = 60)
+{
+	const struct timespec pause = {.tv_sec = 1, .tv_nsec = 100000000};
+
+	fd_close_begin();
+	cr_expect_not(fd_open_try());
+	nanosleep(&pause, NULL);
+	cr_expect(fd_open_try());
+	fd_open_end();
+}
+
+Test(fd, a_forked_child_closes_nothing, .timeout = 60)
+{
+	int status;
+
+	fd_close_begin();
+	pid_t pid = fork();
+	if (!pid) {
+		fd_after_fork();
+		_exit(!fd_open_try());
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0);
+	fd_close_end();
+}
