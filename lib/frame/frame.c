@@ -56,6 +56,13 @@ int frames_init(struct frames *fs, uint32_t nr_frames)
 	return 0;
 }
 
+void frames_fini(struct frames *fs)
+{
+	if (fs->pool)
+		sys_call2(SYS_munmap, (long)fs->pool, (long)fs->nr_bufs << PAGE_SHIFT);
+	fs->pool = NULL;
+}
+
 void frames_after_fork(struct frames *fs)
 {
 	atomic_store(&fs->freed.nr_waiting, 0);

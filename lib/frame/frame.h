@@ -62,6 +62,8 @@ struct frames {
 
 /* @nr_frames: the budget. Return: 0 or -ENOMEM. */
 int frames_init(struct frames *fs, uint32_t nr_frames);
+/* Of frames that nobody has used. */
+void frames_fini(struct frames *fs);
 /* In a forked child: nobody waits any more. */
 void frames_after_fork(struct frames *fs);
 

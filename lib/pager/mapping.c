@@ -404,6 +404,19 @@ long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t o
 	return result;
 }
 
+long pager_map(size_t len, int prot)
+{
+	if (!len || len > WINDOW_END - WINDOW_START)
+		return len ? -ENOMEM : -EINVAL;
+	len = page_round_up(len);
+	uint64_t mask = mapping_begin(0, 0);
+	long result =
+	    atomic_load(&pg.stays_resident)
+	        ? raw_mmap(0, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+	        : mmap_managed(0, len, prot, 0);
+	return mapping_end(mask, result);
+}
+
 long pager_munmap(uintptr_t addr, size_t len)
 {
 	size_t bytes = page_round_up(len);

@@ -134,6 +134,16 @@ struct fl_process *pager_counters(void)
 	return pg.telemetry.p;
 }
 
+void pager_refresh_counters(void)
+{
+	uint64_t mask = sys_signals_block(false);
+
+	pager_enter();
+	pager_publish(true);
+	pager_leave();
+	sys_signals_restore(mask);
+}
+
 void pager_unmanaged_exec(const char *path, bool has_failed)
 {
 	if (pg.running)
@@ -183,26 +193,32 @@ static int start_engine(const char *asked, char *why, size_t why_bytes)
 			return -EOPNOTSUPP;
 	}
 	pg.engine = engine_find(name);
-	if (!pg.engine) {
-		snprintf(why, why_bytes, "engine %s: there is no such engine; try auto", name);
-		return -EINVAL;
-	}
 	int fd = pg.engine->open();
 	if (fd < 0)
 		return fail(fd, why, why_bytes, "userfaultfd", "see `faultline doctor`");
 	transport_init(&pg.transport, fd);
 	int err = pg.engine->start(fd, &sink);
-	if (err)
+	if (err) {
+		sys_call1(SYS_close, fd);
 		return fail(err, why, why_bytes, "pager threads", "raise `ulimit -u`");
+	}
 	return 0;
 }
 
-int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
+static bool is_engine(const char *name)
+{
+	return !*name || !strcmp(name, "auto") || engine_find(name);
+}
+
+static int start(const struct pager_config *config, char *why, size_t why_bytes)
 {
 	const char *how;
 
-	if (pg.running)
-		return 0;
+	if (!is_engine(config->engine)) {
+		snprintf(
+		    why, why_bytes, "engine %s: there is no such engine; try auto", config->engine);
+		return -EINVAL;
+	}
 	pg.config = *config;
 	vfork_after_fork();
 	rwlock_init(&pg.map_lock, LOCK_MAP);
@@ -250,6 +266,20 @@ int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
 	pg.running = true;
 	err = sample_start();
 	return err ? fail(err, why, why_bytes, "pager threads", "raise `ulimit -u`") : 0;
+}
+
+int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
+{
+	if (pg.running)
+		return 0;
+	int err = start(config, why, why_bytes);
+	if (err && !pg.running) {
+		/* For another try. The rest is but addresses. */
+		frames_fini(&pg.frames);
+		swap_close(pg.swap);
+		pg.swap = NULL;
+	}
+	return err;
 }
 
 bool pager_is_running(void)

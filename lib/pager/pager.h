@@ -39,6 +39,8 @@ bool pager_is_running(void);
  * inside a handler of the program).
  */
 long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset);
+/* As mmap() of @len bytes of private memory anywhere, but managed however small it is. */
+long pager_map(size_t len, int prot);
 long pager_munmap(uintptr_t addr, size_t len);
 long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr);
 long pager_mprotect(uintptr_t addr, size_t len, int prot);
@@ -117,6 +119,10 @@ bool pager_owns_fd(int fd);
 
 /* This process's counters. Never NULL once running. */
 struct fl_process *pager_counters(void);
+
+/* Bring its gauges and the figures of swap up to date; in a forked child, begin its own counters.
+ * Context: thread. */
+void pager_refresh_counters(void);
 
 /* The unpaged program @path is about to be started; @has_failed: it was not. For the report.
  * Context: any, also the child of a vfork. */

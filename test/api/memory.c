@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The library's interface for anonymous memory: what is refused, what is paged, whose signals are
+ * whose, fork. Under `faultline run` too, where the pager is there already.
+ *
+ *     memory ENGINE [under]
+ */
+#include <pthread.h>
+
+#include "api.h"
+
+#define NR_PAGES 4096u /* 16 MiB in 4 MiB */
+
+static void refused(const char *engine)
+{
+	char why[FL_WHY_BYTES] = "";
+	void *p;
+	struct fl_stats s;
+
+	EXPECT(fl_map(PAGE, RW, &p) == -EINVAL);
+	EXPECT(fl_stats(&s) == -EINVAL);
+	EXPECT(fl_close() == -EINVAL);
+	EXPECT(fl_open(&(struct fl_options){.ram_bytes = PAGE}, why, sizeof(why)) == -EINVAL);
+	EXPECT(strlen(why) > 0);
+	EXPECT(fl_open(&(struct fl_options){.policy = "no-such"}, why, sizeof(why)) == -EINVAL);
+	EXPECT(strstr(why, "no-such"));
+	EXPECT(fl_open(&(struct fl_options){.engine = "no-such"}, why, sizeof(why)) == -EINVAL);
+	EXPECT(fl_open(&(struct fl_options){.swap_dir = "/no/such"}, why, sizeof(why)) == -ENOENT);
+	EXPECT(strstr(why, "/no/such"));
+	EXPECT(!fl_open(
+	    &(struct fl_options){.ram_bytes = 4 * MIB, .engine = engine}, why, sizeof(why)));
+}
+
+static void refused_later(void)
+{
+	void *p;
+
+	EXPECT(fl_open(NULL, NULL, 0) == -EALREADY);
+	EXPECT(fl_map(0, RW, &p) == -EINVAL);
+	EXPECT(fl_map(PAGE, PROT_WRITE, &p) == -EINVAL);
+	EXPECT(fl_map(PAGE, PROT_READ | PROT_EXEC, &p) == -EINVAL);
+	EXPECT(fl_map(1ul << 60, RW, &p) == -ENOMEM);
+	EXPECT(!fl_map(3 * PAGE, RW, &p));
+	EXPECT(fl_unmap((char *)p + 1, PAGE) == -EINVAL);
+	EXPECT(fl_unmap(p, 0) == -EINVAL);
+	EXPECT(fl_protect((char *)p + 1, PAGE, PROT_READ) == -EINVAL);
+	EXPECT(fl_protect(p, PAGE, PROT_EXEC) == -EINVAL);
+	EXPECT(!fl_unmap((char *)p + PAGE, PAGE));
+	EXPECT(fl_protect(p, 3 * PAGE, PROT_READ) == -ENOMEM);
+	EXPECT(!fl_unmap(p, 3 * PAGE));
+}
+
+static void *stamp_and_verify(void *arg)
+{
+	uint64_t *at = arg;
+
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < NR_PAGES / 4; i++) {
+			EXPECT(
+			    *word(at, i) ==
+			    (round ? (uint64_t)(uintptr_t)word(at, i) + (unsigned)round - 1 : 0));
+			*word(at, i) = (uint64_t)(uintptr_t)word(at, i) + (unsigned)round;
+		}
+	}
+	return NULL;
+}
+
+/* Four threads, each with a quarter of what is four times RAM. */
+static void pages_come_back(void)
+{
+	pthread_t threads[4];
+	void *at;
+
+	EXPECT(!fl_map(NR_PAGES * PAGE, RW, &at));
+	for (int i = 0; i < 4; i++)
+		EXPECT(!pthread_create(&threads[i], NULL, stamp_and_verify,
+		    (char *)at + (size_t)i * NR_PAGES / 4 * PAGE));
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	struct fl_stats s = stats();
+	EXPECT(s.ram_bytes == 4 * MIB && s.peak_bytes <= 4 * MIB && s.used_bytes <= s.peak_bytes);
+	EXPECT(s.touched_bytes >= NR_PAGES * PAGE);
+	EXPECT(s.major && s.evict_dirty && s.swap_read_bytes && s.swap_written_bytes);
+	EXPECT(!fl_evict(at, NR_PAGES * PAGE));
+	/* Pages that are written still, or that a thread of ours is busy with, may stay. */
+	EXPECT(stats().used_bytes < MIB);
+	EXPECT(!fl_unmap(at, NR_PAGES * PAGE));
+}
+
+static void signals(void)
+{
+	char *at, *wild;
+
+	EXPECT(!fl_map(4 * PAGE, RW, (void **)&at));
+	*at = 5;
+	EXPECT(!fl_protect(at, PAGE, PROT_READ));
+	EXPECT(api_try(at, false) == 0 && *at == 5);
+	EXPECT(api_try(at, true) == SIGSEGV);
+	EXPECT(api_last.si_addr == at && api_last.si_code == SEGV_ACCERR && *at == 5);
+	EXPECT(!fl_protect(at, PAGE, PROT_NONE));
+	EXPECT(api_try(at, false) == SIGSEGV && api_last.si_addr == at);
+	EXPECT(!fl_protect(at, PAGE, RW));
+	EXPECT(api_try(at, true) == 0);
+	EXPECT(api_try(NULL, false) == SIGSEGV && api_last.si_addr == NULL);
+	EXPECT(!fl_unmap(at, 4 * PAGE));
+	EXPECT(api_try(at, false) == SIGSEGV && api_last.si_code == SEGV_MAPERR);
+	/* Memory of the program's own. */
+	wild = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT(api_try(wild, true) == SIGSEGV && api_last.si_addr == wild);
+	EXPECT(stats().invalid >= 2);
+}
+
+static int child_writes(void *arg)
+{
+	for (size_t i = 0; i < NR_PAGES; i++) {
+		EXPECT(*word(arg, i) == i);
+		*word(arg, i) = ~i;
+	}
+	for (size_t i = 0; i < NR_PAGES; i++)
+		EXPECT(*word(arg, i) == ~i);
+	EXPECT(stats().major > 0);
+	return 0;
+}
+
+/* With no handler but the default the child dies of a fault that is not the pager's. */
+static int child_displaced(void *arg)
+{
+	volatile char *volatile null = NULL;
+
+	(void)arg;
+	signal(SIGSEGV, SIG_DFL);
+	*null = 1;
+	return 0;
+}
+
+static void forks(void)
+{
+	void *at;
+
+	EXPECT(!fl_map(NR_PAGES * PAGE, RW, &at));
+	for (size_t i = 0; i < NR_PAGES; i++)
+		*word(at, i) = i;
+	EXPECT(api_in_child(child_writes, at) == 0);
+	for (size_t i = 0; i < NR_PAGES; i++)
+		EXPECT(*word(at, i) == i);
+	int status = api_in_child(child_displaced, NULL);
+	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	EXPECT(!fl_unmap(at, NR_PAGES * PAGE));
+}
+
+static void close_and_go_on(bool is_under)
+{
+	char *at;
+
+	EXPECT(!fl_map(PAGE, RW, (void **)&at));
+	*at = 1;
+	EXPECT(!fl_close());
+	EXPECT(api_try(at, false) == (is_under ? 0 : SIGSEGV));
+	EXPECT(!fl_map(PAGE, RW, (void **)&at));
+	EXPECT(*at == 0);
+	*at = 1;
+	EXPECT(!fl_unmap(at, PAGE));
+}
+
+int main(int argc, char **argv)
+{
+	bool is_under = argc > 2;
+
+	EXPECT(argc > 1);
+	api_handlers();
+	if (!is_under)
+		refused(argv[1]);
+	refused_later();
+	pages_come_back();
+	signals();
+	forks();
+	close_and_go_on(is_under);
+	return 0;
+}
