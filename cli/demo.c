@@ -17,6 +17,10 @@ static const struct {
     {"tlb", "row-major against column-major: reach and misses"},
     {"hugepages", "the same with 2 MiB pages, and the waste"},
     {"switch", "two spaces taking turns: reload of CR3 with and without ASIDs"},
+    {"abundance", "64 GiB allocated and used sparsely in 64 MiB"},
+    {"faults", "minor, major and invalid ones; what ps and getrusage say beside"},
+    {"cow", "fork: pages shared, then copied on write"},
+    {"dirty", "evicting clean and dirty pages: what is written"},
 };
 
 static int list(void)
@@ -52,7 +56,7 @@ static bool find_program(char *ret_path, const char *name)
 
 static int refuse(const char *name)
 {
-	char names[200] = "";
+	char names[400] = "";
 
 	for (size_t i = 0; i < ARRAY_LEN(demos); i++)
 		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",

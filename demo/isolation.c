@@ -2,7 +2,7 @@
 /* One address in two spaces: two frames, two contents. */
 #include <string.h>
 
-#include "demo.h"
+#include "machine.h"
 
 #define VA 0x0000555555554000ull
 

@@ -3,7 +3,7 @@
 #ifndef FL_DEMO_MATRIX_H
 #define FL_DEMO_MATRIX_H
 
-#include "demo.h"
+#include "machine.h"
 
 #define MATRIX       0x0000100000000000ull
 #define NR_ROWS      2048u

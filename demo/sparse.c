@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* A 48-bit space sparsely used: what its tables cost, against a flat table. */
-#include "demo.h"
+#include "machine.h"
 
 #define NR_LONE 1000u
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Two spaces taking turns: CR3 reloaded without and with ASIDs, and a global page of the kernel. */
-#include "demo.h"
+#include "machine.h"
 
 #define PROGRAM  0x0000555555554000ull
 #define KERNEL   0xffffffff81000000ull

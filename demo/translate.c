@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* One address, split into indices and offset, and walked through four levels; then what the
  * permission bits refuse. */
-#include "demo.h"
+#include "machine.h"
 
 #define CODE  0x0000000000401000ull
 #define CONST 0x0000000000402000ull
