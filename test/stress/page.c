@@ -103,6 +103,17 @@ static const char *what_is_wrong(const uint64_t *page, uint64_t place, uint32_t 
 	                               : "stale: an older version, whole";
 }
 
+bool page_is(const uint64_t *page, struct page_id id, uint32_t version)
+{
+	return is_right(page, place_of(id), version);
+}
+
+void wrong(const void *where, const char *what)
+{
+	if (nr_wrong++ < MAX_SHOWN)
+		fprintf(stderr, "stress: WRONG at %p: %s\n", where, what);
+}
+
 void page_verify(const uint64_t *page, struct page_id id, uint32_t version, const char *when)
 {
 	uint64_t place = place_of(id);

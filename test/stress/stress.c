@@ -4,15 +4,20 @@
  * them at random. A plain program: it neither knows nor cares whether anybody pages it.
  *
  * Each thread owns areas that only it touches, and knows for every page of them what must be in
- * it: zeros (version 0), the stamp of a version, or nothing because the page is unmapped. On top
- * of that there is one area that all verify and now and then somebody rewrites.
+ * it: zeros (version 0), the stamp of a version, or nothing because the page is unmapped; and what
+ * may be done to it, and what a forked child is to find. On top of that there is one area that all
+ * verify and now and then somebody rewrites.
  *
  * What is known about pages lies in .bss (or the thread's stack), which no pager takes over: a
  * lost page cannot hide by losing the knowledge of it as well.
  *
- *     stress.c   options, threads, shared area, fork, report
- *     area.c     areas and the operations on them
- *     page.c     stamps: what a page must hold, and what is wrong with one that does not
+ *     stress.c     options, threads, watchdog, report
+ *     area.c       areas: what every page of them must be
+ *     ops.c        which operations there are, and how often
+ *     ops_map.c    mapping calls              ops_remap.c  mremap
+ *     ops_io.c     system calls on pages      children.c   fork, vfork, posix_spawn, threads
+ *     shared.c     shared pages, and those for a signal handler
+ *     page.c       stamps: what a page must hold, and what is wrong with one that does not
  */
 #include <errno.h>
 #include <getopt.h>
@@ -29,21 +34,15 @@
 
 #include "stress.h"
 
-#define SHARED_OWNER 255u
-#define MAX_SHARED   65536u
-#define MAX_CHILDREN 4
+#define HANG_SECONDS 600u
+#define MORE_SECONDS 60
 
-struct stress_options opt = {.threads = 8, .footprint = 256u << 20, .seconds = 10, .io = true};
+struct stress_options opt = {
+    .threads = 8, .footprint = 256u << 20, .seconds = 10, .dir = "/var/tmp"};
 struct worker workers[MAX_WORKERS];
 _Atomic uint64_t nr_wrong;
 
 static _Atomic bool is_over;
-
-/* The shared area: written under the lock held for writing. */
-static pthread_rwlock_t shared_lock = PTHREAD_RWLOCK_INITIALIZER;
-static uint64_t *shared;
-static uint32_t shared_pages;
-static uint32_t shared_version[MAX_SHARED];
 
 static double now(void)
 {
@@ -58,49 +57,6 @@ void die(const char *what)
 	exit(2);
 }
 
-static struct page_id shared_id(uint32_t page)
-{
-	return (struct page_id){.owner = SHARED_OWNER, .area = 0, .page = page};
-}
-
-static uint64_t *shared_page(uint32_t page)
-{
-	return shared + (size_t)page * PAGE_WORDS;
-}
-
-static void shared_open(void)
-{
-	shared_pages = (uint32_t)(opt.footprint / PAGE_BYTES / 8);
-	if (shared_pages > MAX_SHARED)
-		shared_pages = MAX_SHARED;
-	shared = mmap(NULL, (size_t)shared_pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED)
-		die("mmap of the shared area");
-	for (uint32_t p = 0; p < shared_pages; p++)
-		page_fill(shared_page(p), shared_id(p), ++shared_version[p]);
-}
-
-static void shared_verify(struct worker *w, uint32_t nr)
-{
-	pthread_rwlock_rdlock(&shared_lock);
-	for (uint32_t i = 0; i < nr; i++) {
-		uint32_t p = (uint32_t)random_below(&w->rng, shared_pages);
-		page_verify(shared_page(p), shared_id(p), shared_version[p], "shared");
-	}
-	pthread_rwlock_unlock(&shared_lock);
-	w->nr[OP_SHARED_VERIFY]++;
-}
-
-static void shared_rewrite(struct worker *w)
-{
-	pthread_rwlock_wrlock(&shared_lock);
-	uint32_t p = (uint32_t)random_below(&w->rng, shared_pages);
-	page_fill(shared_page(p), shared_id(p), ++shared_version[p]);
-	pthread_rwlock_unlock(&shared_lock);
-	w->nr[OP_SHARED_WRITE]++;
-}
-
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -108,104 +64,57 @@ static void *work(void *arg)
 		/* Between operations the forker may stop everybody: a child must not find a page
 		 * half written. */
 		pthread_mutex_lock(&w->in_operation);
-		uint64_t dice = random_below(&w->rng, 100);
-		if (dice < 10)
-			shared_verify(w, 4);
-		else if (dice < 11)
-			shared_rewrite(w);
-		else
-			area_operate(w);
+		operate(w);
 		pthread_mutex_unlock(&w->in_operation);
 	}
 	return NULL;
 }
 
-static void verify_everything(const char *when)
+/* A thread that has done nothing for so long never will: end, loudly, while it can be looked at. */
+static void look_for_hangs(double when)
 {
-	for (uint32_t i = 0; i < opt.threads; i++)
-		area_verify_all(&workers[i], when);
-	for (uint32_t p = 0; p < shared_pages; p++)
-		page_verify(shared_page(p), shared_id(p), shared_version[p], when);
-}
-
-/* The child: sees what its parent saw, changes its own copy, sees the change. */
-static _Noreturn void child_main(uint64_t seed)
-{
-	alarm(opt.seconds + 120);
-	verify_everything("in a forked child");
+	static uint64_t done[MAX_WORKERS];
+	static double since[MAX_WORKERS];
 	for (uint32_t i = 0; i < opt.threads; i++) {
-		workers[i].rng = mix64(seed + i);
-		for (uint32_t n = 0; n < 200; n++)
-			area_operate(&workers[i]);
-	}
-	for (uint32_t p = 0; p < shared_pages; p += 3)
-		page_fill(shared_page(p), shared_id(p), ++shared_version[p]);
-	verify_everything("in a forked child, after its own writes");
-	_exit(nr_wrong != 0);
-}
-
-/* Fork while nobody is in the middle of a page; let the others go on at once. */
-static void fork_once(pid_t *children, uint64_t seed)
-{
-	int free_place = -1;
-	for (int i = 0; i < MAX_CHILDREN; i++) {
-		if (children[i] == 0)
-			free_place = i;
-	}
-	if (free_place < 0)
-		return;
-	for (uint32_t i = 0; i < opt.threads; i++)
-		pthread_mutex_lock(&workers[i].in_operation);
-	pid_t pid = fork();
-	if (pid == 0)
-		child_main(seed);
-	for (uint32_t i = 0; i < opt.threads; i++)
-		pthread_mutex_unlock(&workers[i].in_operation);
-	if (pid < 0)
-		die("fork");
-	children[free_place] = pid;
-}
-
-/* Return: how many children ended badly. */
-static uint32_t collect_children(pid_t *children, bool wait)
-{
-	uint32_t nr_bad = 0;
-	for (int i = 0; i < MAX_CHILDREN; i++) {
-		int status;
-		if (children[i] == 0 || waitpid(children[i], &status, wait ? 0 : WNOHANG) == 0)
+		uint64_t n = workers[i].nr_done;
+		if (n != done[i] || since[i] == 0)
+			since[i] = when;
+		done[i] = n;
+		if (when - since[i] < HANG_SECONDS)
 			continue;
-		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-			fprintf(stderr, "stress: child %d ended with wait status 0x%x\n",
-			    (int)children[i], status);
-			nr_bad++;
-		}
-		children[i] = 0;
+		fprintf(
+		    stderr, "stress: HANG: worker %u has done nothing for %u s\n", i, HANG_SECONDS);
+		abort();
 	}
-	return nr_bad;
 }
 
-static uint32_t run_workers(uint32_t *ret_forks)
+static uint32_t run_workers(void)
 {
-	pid_t children[MAX_CHILDREN] = {0};
-	uint32_t nr_bad = 0, nr_forks = 0;
+	uint64_t rng = mix64(opt.seed);
+	uint32_t nr_bad = 0;
 	for (uint32_t i = 0; i < opt.threads; i++) {
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)
 			die("pthread_create");
 	}
 	double end = now() + opt.seconds;
-	while (now() < end) {
-		usleep(100000);
+	/* On a slow machine what is rare takes a little longer to come up. */
+	for (uint32_t tick = 0;
+	     now() < end || (now() < end + MORE_SECONDS && !operations_complete()); tick++) {
+		usleep(10000);
+		if (opt.all)
+			shared_disturb(&rng);
+		if (tick % 10 != 0)
+			continue;
+		look_for_hangs(now());
 		if (opt.fork && nr_wrong == 0) {
-			fork_once(children, mix64(opt.seed + ++nr_forks));
-			nr_bad += collect_children(children, false);
+			children_fork(mix64(opt.seed + tick));
+			nr_bad += children_collect(false);
 		}
 	}
 	is_over = true;
 	for (uint32_t i = 0; i < opt.threads; i++)
 		pthread_join(workers[i].thread, NULL);
-	nr_bad += collect_children(children, true);
-	*ret_forks = nr_forks;
-	return nr_bad;
+	return nr_bad + children_collect(true);
 }
 
 static uint64_t number_or_die(const char *name, const char *text)
@@ -230,7 +139,7 @@ static void parse_options(int argc, char **argv)
 {
 	static const struct option longs[] = {{"threads", 1, NULL, 't'},
 	    {"footprint", 1, NULL, 'f'}, {"seconds", 1, NULL, 's'}, {"seed", 1, NULL, 'S'},
-	    {"fork", 0, NULL, 'F'}, {"no-io", 0, NULL, 'I'}, {0}};
+	    {"fork", 0, NULL, 'F'}, {"all", 0, NULL, 'A'}, {"dir", 1, NULL, 'D'}, {0}};
 	int c;
 	opt.seed = (uint64_t)time(NULL) * 1000 + (uint64_t)getpid() % 1000;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -250,8 +159,11 @@ static void parse_options(int argc, char **argv)
 		case 'F':
 			opt.fork = true;
 			break;
-		case 'I':
-			opt.io = false;
+		case 'A':
+			opt.all = true;
+			break;
+		case 'D':
+			opt.dir = optarg;
 			break;
 		default:
 			exit(2);
@@ -266,23 +178,18 @@ static void parse_options(int argc, char **argv)
 	}
 }
 
-static void report(double seconds, uint32_t nr_forks, uint32_t nr_bad)
+static void report(double seconds, uint32_t nr_bad)
 {
-	static const char *const names[NR_OPS] = {OP_NAMES};
 	printf("stress: seed %llu, %.1f s;", (unsigned long long)opt.seed, seconds);
-	for (uint32_t op = 0; op < NR_OPS; op++) {
-		uint64_t n = 0;
-		for (uint32_t i = 0; i < opt.threads; i++)
-			n += workers[i].nr[op];
-		printf(" %s %llu,", names[op], (unsigned long long)n);
-	}
-	printf(" forks %u, bad children %u\nstress: %llu wrong pages\n", nr_forks, nr_bad,
+	operations_report();
+	printf(" forks %u, bad children %u\nstress: %llu wrong pages\n", children_forked(), nr_bad,
 	    (unsigned long long)nr_wrong);
 }
 
 int main(int argc, char **argv)
 {
-	uint32_t nr_forks = 0;
+	if (argc == 4 && strcmp(argv[1], "--spawned") == 0)
+		return children_spawned(argv[2], argv[3]);
 	parse_options(argc, argv);
 	fprintf(stderr, "stress: seed %llu\n", (unsigned long long)opt.seed);
 	double start = now();
@@ -293,8 +200,10 @@ int main(int argc, char **argv)
 		pthread_mutex_init(&workers[i].in_operation, NULL);
 		area_open_all(&workers[i]);
 	}
-	uint32_t nr_bad = run_workers(&nr_forks);
-	verify_everything("at the end");
-	report(now() - start, nr_forks, nr_bad);
-	return nr_wrong != 0 || nr_bad != 0;
+	uint32_t nr_bad = run_workers();
+	for (uint32_t i = 0; i < opt.threads; i++)
+		area_verify_all(&workers[i], "at the end");
+	shared_verify_all("at the end");
+	report(now() - start, nr_bad);
+	return nr_wrong != 0 || nr_bad != 0 || !operations_complete();
 }
