@@ -8,10 +8,12 @@
  * only be moved as it is (as since Linux 6.17) or shrunk.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/ensure.h"
 #include "pager/mapping.h"
+#include "swap/checksum.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -196,6 +198,81 @@ static long remap_by_kernel(const struct remap *m, int prot)
 	return r;
 }
 
+/* Whether the range, whose mapping ends with it, is one mapping to the kernel: asked to enlarge it
+ * in place, it says EFAULT before anything else if not. */
+static bool is_one_mapping(uintptr_t start, size_t len)
+{
+	long r = sys_call4(SYS_mremap, (long)start, (long)len, (long)(len + PAGE_BYTES), 0);
+
+	if (r >= 0)
+		raw_munmap(start + len, PAGE_BYTES);
+	return r != -EFAULT;
+}
+
+/* Copy what is not all zeros, and let go of the source on the way: it may be large. */
+static void copy_out(uintptr_t from, uintptr_t to, size_t len)
+{
+	const size_t step = (size_t)512 * PAGE_BYTES;
+	size_t done = 0;
+
+	for (size_t at = 0; at < len; at += PAGE_BYTES) {
+		const void *page = (const void *)(from + at);
+
+		if (!page_is_zero(page))
+			memcpy((void *)(to + at), page, PAGE_BYTES);
+		if (at + PAGE_BYTES - done == step || at + PAGE_BYTES == len) {
+			raw_madvise(from + done, at + PAGE_BYTES - done, MADV_DONTNEED);
+			done = at + PAGE_BYTES;
+		}
+	}
+}
+
+/*
+ * The range is not managed any more, and goes to m->to outside the window. What the program knows
+ * as one mapping is several to the kernel, which so would not resize it, now or later: it is made
+ * anew there, and the bytes are copied.
+ */
+static long move_by_copy(const struct remap *m, const struct region *r)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+	size_t len = MIN(m->old_len, m->new_len);
+	long to = raw_mprotect(m->old, m->old_len, PROT_READ | PROT_WRITE);
+
+	if (to)
+		return to;
+	to = raw_mmap(m->to, m->new_len, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (to >= 0) {
+		copy_out(m->old, m->to, len);
+		if (r->marks & REGION_DONTFORK)
+			raw_madvise(m->to, m->new_len, MADV_DONTFORK);
+		if (r->marks & REGION_WIPEONFORK)
+			raw_madvise(m->to, m->new_len, MADV_WIPEONFORK);
+		ensure(raw_mprotect(m->to, m->new_len, r->prot) == 0);
+	}
+	if (to >= 0 && !(m->flags & MREMAP_DONTUNMAP))
+		raw_munmap(m->old, m->old_len);
+	else
+		raw_mprotect(m->old, m->old_len, r->prot);
+	return to;
+}
+
+/* What is managed leaves the window. */
+static long move_out(const struct remap *m, const struct region *r)
+{
+	const struct region as_it_was = *r;
+	int err = mapping_unmanage(m->old, m->old + m->old_len, r->prot);
+
+	if (err)
+		return err;
+	/* Over the window's border, of which the kernel is the better judge. */
+	if (touches_window(m->to, m->new_len) || is_one_mapping(m->old, m->old_len))
+		return remap_by_kernel(m, as_it_was.prot);
+	long to = move_by_copy(m, &as_it_was);
+	if (to >= 0 && !(m->flags & MREMAP_DONTUNMAP))
+		mapping_replaced(m->old, m->old + m->old_len, -1);
+	return to;
+}
+
 /* In the window every address of the target is ours to give. */
 static bool is_target_managed(const struct remap *m)
 {
@@ -210,10 +287,8 @@ static long move_one(const struct remap *m, const struct piece *p)
 
 	if (p->kind == PIECE_KERNEL)
 		return remap_by_kernel(m, p->r.prot);
-	if (!is_target_managed(m)) {
-		err = mapping_unmanage(m->old, m->old + m->old_len, p->r.prot);
-		return err ? err : remap_by_kernel(m, p->r.prot);
-	}
+	if (!is_target_managed(m))
+		return move_out(m, &p->r);
 	if (m->flags & MREMAP_FIXED)
 		err = mapping_unmap(m->to, m->to + m->new_len);
 	else

@@ -271,6 +271,44 @@ static void test_addresses(void)
 	CHECK(munmap(p, 256 * PAGE_BYTES) == 0);
 }
 
+/* Grown after advice, what is one mapping to the program is several to the kernel: it goes to an
+ * address outside, and is resized there, all the same. */
+static char *map_grown(size_t pages, uint64_t stamp)
+{
+	char *p = map(pages / 2, RW, 0);
+
+	fill(p, pages / 2, stamp);
+	CHECK(madvise(p, pages / 2 * PAGE_BYTES, MADV_DONTDUMP) == 0);
+	p = mremap(p, pages / 2 * PAGE_BYTES, pages * PAGE_BYTES, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED && is_filled(p, pages / 2, stamp));
+	fill(p, pages, stamp);
+	return p;
+}
+
+static void test_move_out(void)
+{
+	const int fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+	char *far = (char *)0x200000000000, *p = map_grown(256, 1);
+
+	CHECK(mremap(p, 256 * PAGE_BYTES, 300 * PAGE_BYTES, fixed, far) == far);
+	CHECK(is_filled(far, 256, 1) && far[299 * PAGE_BYTES] == 0);
+	fill(far, 300, 2);
+	p = mremap(far, 300 * PAGE_BYTES, 400 * PAGE_BYTES, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED && is_filled(p, 300, 2) && munmap(p, 400 * PAGE_BYTES) == 0);
+	p = map_grown(32, 3);
+	CHECK(mremap(p, 32 * PAGE_BYTES, 24 * PAGE_BYTES, fixed, far) == far);
+	CHECK(is_filled(far, 24, 3) && munmap(far, 24 * PAGE_BYTES) == 0);
+	p = map_grown(32, 4);
+	CHECK(mremap(p, 32 * PAGE_BYTES, 32 * PAGE_BYTES, fixed, far) == far);
+	p = mremap(far, 32 * PAGE_BYTES, 64 * PAGE_BYTES, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED && is_filled(p, 32, 4) && munmap(p, 64 * PAGE_BYTES) == 0);
+	p = map_grown(32, 5);
+	CHECK(mprotect(p, 32 * PAGE_BYTES, PROT_READ) == 0);
+	CHECK(mremap(p, 32 * PAGE_BYTES, 40 * PAGE_BYTES, fixed, far) == far);
+	CHECK(is_filled(far, 32, 5) && is_in_maps(far, 40 * PAGE_BYTES, "r--p"));
+	CHECK(munmap(far, 40 * PAGE_BYTES) == 0);
+}
+
 /* Over the window's borders; in a child, since the allocator's memory lies there. */
 static void test_borders(void)
 {
@@ -347,6 +385,7 @@ int main(int argc, char **argv)
 	test_lock_limit();
 	test_limits();
 	test_addresses();
+	test_move_out();
 	test_borders();
 	test_fetch();
 	test_raw_lock();
