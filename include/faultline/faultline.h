@@ -73,7 +73,38 @@ int fl_close(void);
  */
 int fl_map(size_t bytes, int prot, void **ret_addr);
 
-/* Unmap whole pages of mapped memory. Return: 0, -EINVAL (not page-aligned, no bytes), -ENOMEM. */
+enum fl_file {
+	FL_FILE_PRIVATE, /* what is written stays in this process: dirty pages go to swap */
+	FL_FILE_SHARED,  /* ... goes to the file: see below */
+};
+
+/*
+ * Map @bytes of the file @fd from @offset (a whole number of pages) on, to be paged. Pages are read
+ * when they are touched, several at once where they are touched in sequence; clean ones are dropped
+ * and read again. The mapping keeps the file open by itself.
+ *
+ * In the last page zeros follow the end of the file, which is not made longer by writing there; the
+ * touch of a page wholly beyond it, or one that cannot be read, raises SIGBUS. A file that is cut
+ * short meanwhile: so does the touch of a page that is not in a frame.
+ *
+ * FL_FILE_SHARED: dirty pages are written to the file when they are evicted, by fl_sync() and
+ * fl_unmap(), at fork() and exit(); not when the process dies of a signal. Other processes see what
+ * has been written, and what they write is seen by pages that are read after it: the frames are not
+ * shared. A child of fork() so works on the file for itself.
+ *
+ * Return: 0; -EINVAL (no bytes, @offset, @prot, not open), -EACCES (@fd is not open for reading, or
+ * a shared writable mapping and not for writing), -EBADF, -ENODEV (not a regular file), -ENFILE
+ * (more than 1023 mappings), -ENOMEM.
+ */
+int fl_map_file(int fd, uint64_t offset, size_t bytes, int prot, enum fl_file how, void **ret_addr);
+
+/* Write the dirty pages of shared files in this range to them, and those to the disk. Return: 0,
+ * -EINVAL, -ENOMEM (something there is not mapped), or what writing failed with: those pages are
+ * dirty still. */
+int fl_sync(void *addr, size_t bytes);
+
+/* Unmap whole pages of mapped memory. Return: 0, -EINVAL (not page-aligned, no bytes), -ENOMEM, or
+ * what writing to a shared file failed with: then all is mapped still. */
 int fl_unmap(void *addr, size_t bytes);
 
 /* Change what may be done with whole pages: @prot as for fl_map(). Return: 0, -EINVAL, -ENOMEM
@@ -97,6 +128,7 @@ struct fl_stats {
 	uint64_t evict_zero;   /* dirty pages found all zero: forgotten */
 	uint64_t same_content; /* of evict_clean: dirty ones found unchanged */
 	uint64_t readahead_pages, readahead_used;
+	uint64_t file_read_bytes, file_written_bytes;
 	uint64_t swap_read_bytes, swap_read_ops, swap_written_bytes, swap_write_ops;
 	uint64_t stall_ns;      /* while at least one thread waited for a page */
 	uint64_t ram_bytes;     /* the budget */

@@ -102,6 +102,7 @@ struct fl_process {
 	_Atomic uint64_t sampled_ns; /* 0, or when the process last sampled itself: it was alive */
 	_Atomic uint32_t resident_why;     /* FL_RESIDENT_*: why it is not paged any more */
 	_Atomic uint32_t is_out_of_memory; /* the pager ended it: RAM budget and swap were full */
+	_Atomic uint64_t file_read_bytes, file_written_bytes; /* of file-backed regions */
 };
 
 _Static_assert(

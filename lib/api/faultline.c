@@ -129,6 +129,31 @@ PUBLIC int fl_map(size_t bytes, int prot, void **ret_addr)
 	return 0;
 }
 
+PUBLIC int fl_map_file(
+    int fd, uint64_t offset, size_t bytes, int prot, enum fl_file how, void **ret_addr)
+{
+	if (!pager_is_running() || !bytes || !is_prot(prot) || offset > INT64_MAX - bytes ||
+	    (how != FL_FILE_PRIVATE && how != FL_FILE_SHARED))
+		return -EINVAL;
+	long at = pager_map_file(bytes, prot, fd, (off_t)offset, how == FL_FILE_SHARED);
+	if (at < 0)
+		return (int)at;
+	*ret_addr = (void *)at;
+	return 0;
+}
+
+PUBLIC int fl_sync(void *addr, size_t bytes)
+{
+	return is_range(addr, bytes) ? (int)pager_msync((uintptr_t)addr, bytes, MS_SYNC) : -EINVAL;
+}
+
+/* What is shared with files outlives the process. */
+__attribute__((destructor)) static void at_exit(void)
+{
+	if (is_open)
+		pager_at_exit();
+}
+
 PUBLIC int fl_unmap(void *addr, size_t bytes)
 {
 	return is_range(addr, bytes) ? (int)pager_munmap((uintptr_t)addr, bytes) : -EINVAL;
@@ -166,6 +191,8 @@ PUBLIC int fl_stats(struct fl_stats *ret_stats)
 	    .same_content = p->same_content,
 	    .readahead_pages = p->readahead_pages,
 	    .readahead_used = p->readahead_used,
+	    .file_read_bytes = p->file_read_bytes,
+	    .file_written_bytes = p->file_written_bytes,
 	    .swap_read_bytes = p->read_bytes,
 	    .swap_read_ops = p->read_ops,
 	    .swap_written_bytes = p->written_bytes,

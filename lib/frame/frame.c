@@ -143,6 +143,7 @@ struct frame_nr frame_take(struct frames *fs, struct vpn vpn)
 	f->next = UINT32_MAX;
 	f->ref = SWAP_REF_NONE;
 	f->buf = BUF_NONE;
+	f->source = 0;
 	atomic_store(&f->flags, 0);
 	atomic_store(&f->vpn, vpn.v);
 	uint32_t used = atomic_load(&fs->frames_used) + 1;

@@ -37,6 +37,7 @@ struct frame {
 	uint32_t buf;          /* [L1 lock] pool buffer, or BUF_NONE */
 	uint32_t next;         /* [frame lock] free list, write queue */
 	_Atomic uint8_t flags; /* see enum frame_flag */
+	uint16_t source;       /* [L1 lock] the file behind its page (pager/source.h), 0: none */
 };
 
 struct frames {

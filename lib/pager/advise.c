@@ -151,8 +151,12 @@ static bool is_known(int advice)
 
 static long discard_piece(const struct piece *p)
 {
+	long err = source_flush(p->start, p->end);
+
+	if (err)
+		return err;
 	uint32_t places = mapping_discard(p->start, p->end);
-	long err = raw_madvise(p->start, p->end - p->start, MADV_DONTNEED);
+	err = raw_madvise(p->start, p->end - p->start, MADV_DONTNEED);
 
 	mapping_give_back(places);
 	return err;
@@ -303,6 +307,8 @@ long pager_msync(uintptr_t addr, size_t len, int flags)
 			err = sys_call3(SYS_msync, (long)p.start, (long)(p.end - p.start), flags);
 		else if (p.r.marks & REGION_LOCKED && flags & MS_INVALIDATE)
 			err = -EBUSY;
+		else if (p.r.source && flags & MS_SYNC)
+			err = source_sync(p.start, p.end);
 	}
 	return !err && has_hole ? -ENOMEM : err;
 }

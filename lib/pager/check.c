@@ -24,8 +24,9 @@ static void check_page(struct vpn vpn, uint64_t pte, struct tally *t)
 	ensure(atomic_load(&f->vpn) == vpn.v);
 	ensure(!(atomic_load(&f->flags) & (FRAME_WRITING | FRAME_ORPHAN)));
 	ensure((f->buf == BUF_NONE) == (state == PAGE_MAPPED));
-	/* A clean page's bytes are in swap. */
-	ensure(pte & PTE_DIRTY || !swap_ref_is_none(f->ref));
+	/* A clean page's bytes are in swap, or in its file. */
+	ensure(pte & PTE_DIRTY || !swap_ref_is_none(f->ref) || f->source);
+	ensure(f->source == region_find(&pg.regions, vpn_addr(vpn))->source);
 	t->mapped += state == PAGE_MAPPED;
 	t->held += state == PAGE_HELD;
 }

@@ -45,6 +45,8 @@ struct fault {
 	uint32_t places;      /* taken and not used yet */
 	uint32_t ticket;      /* of the page's event, for STEP_WAIT */
 	struct window window; /* to read at once; nr 0: not decided yet */
+	uint16_t source;      /* the region's file, or 0 */
+	bool from_file;       /* STEP_READ: from there, not from swap */
 	uint32_t need;        /* places wanted, for STEP_ROOM */
 
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
@@ -62,8 +64,9 @@ static bool allows(int prot, bool is_write)
 /* One page, now mapped with @frame. L1 lock held. */
 static void page_mapped(uint64_t *pte, struct frame_nr frame, bool is_dirty)
 {
-	uint32_t distance =
-	    pte_state(*pte) == PAGE_READING ? writeback_distance(*pte) : DISTANCE_NEVER;
+	bool was_swapped =
+	    pte_state(*pte) == PAGE_READING && !swap_ref_is_none(frame_of(&pg.frames, frame)->ref);
+	uint32_t distance = was_swapped ? writeback_distance(*pte) : DISTANCE_NEVER;
 
 	pte_set(pte, PAGE_MAPPED, frame.v, is_dirty ? PTE_DIRTY : 0);
 	if (LIKELY(!(*pte & PTE_LOCKED)))
@@ -179,17 +182,18 @@ static struct vpn read_vpn(const struct fault *f, uint32_t i)
 	return (struct vpn){f->first.v + (uint64_t)i * f->stride};
 }
 
-/* Pages of the window that are in swap and in the same L1 table and region, without a gap. */
+/* Pages of the window that are where the first one is, in swap or in the file, and in the same L1
+ * table and region, without a gap. */
 static uint32_t window_pages(const struct fault *f, struct pt_leaf leaf, const struct region *r)
 {
+	enum page_state state = f->from_file ? PAGE_NONE : PAGE_SWAPPED;
 	uint32_t nr = 1;
 
 	while (nr < f->window.nr) {
 		uint64_t vpn = f->vpn.v + (uint64_t)((int64_t)nr * f->window.delta);
 
 		if (vpn / PTAB_ENTRIES != f->vpn.v / PTAB_ENTRIES || vpn < r->start >> PAGE_SHIFT ||
-		    vpn >= r->end >> PAGE_SHIFT ||
-		    pte_state(leaf.pte[vpn % PTAB_ENTRIES]) != PAGE_SWAPPED)
+		    vpn >= r->end >> PAGE_SHIFT || pte_state(leaf.pte[vpn % PTAB_ENTRIES]) != state)
 			break;
 		nr++;
 	}
@@ -201,21 +205,24 @@ static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_
 {
 	struct vpn vpn = read_vpn(f, i);
 	uint64_t *pte = leaf_pte(leaf, vpn);
-	struct swap_ref ref = {pte_payload(*pte)};
+	struct swap_ref ref = f->from_file ? SWAP_REF_NONE : (struct swap_ref){pte_payload(*pte)};
 	struct frame_nr frame = frame_take(&pg.frames, vpn);
 
 	frame_of(&pg.frames, frame)->buf = buf;
 	frame_of(&pg.frames, frame)->ref = ref;
+	frame_of(&pg.frames, frame)->source = f->source;
 	pte_set(pte, PAGE_READING, frame.v, *pte & PTE_EPOCH_MASK);
 	f->frame[i] = frame;
 	f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, buf), .ref = ref};
 }
 
-/* Turn the page, and those of its stream as far as they are in swap too, into READING. */
-static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struct region *r)
+/* Turn the page, which is in swap or in its file, and those of its stream as far as they are there
+ * too, into READING. */
+static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct region *r)
 {
 	uint32_t bufs[MAX_WINDOW];
 
+	f->from_file = pte_state(*leaf_pte(leaf, f->vpn)) == PAGE_NONE;
 	if (!f->window.nr)
 		f->window = readahead_window(f->vpn, f->is_write);
 	uint32_t want = window_pages(f, leaf, r);
@@ -230,13 +237,19 @@ static enum step serve_swapped(struct fault *f, struct pt_leaf leaf, const struc
 	uint32_t nr = bufs_take(&pg.frames, bufs, want, f->is_ahead ? MIN_READ_BUFS : 0);
 	if (!nr)
 		return STEP_ROOM;
-	if (!f->is_ahead && writeback_is_refault(*leaf_pte(leaf, f->vpn)))
+	if (!f->is_ahead && !f->from_file && writeback_is_refault(*leaf_pte(leaf, f->vpn)))
 		COUNT(&pg.telemetry, refaults, 1);
 	bool is_down = f->window.delta < 0;
 	f->nr_read = nr;
 	f->stride = (uint32_t)(is_down ? -f->window.delta : f->window.delta);
 	f->self = is_down ? nr - 1 : 0;
 	f->first.v = f->vpn.v - (uint64_t)f->self * f->stride;
+	if (UNLIKELY(f->from_file)) {
+		atomic_fetch_add_explicit(&pg.nr_populated, nr, memory_order_relaxed);
+		if (r->marks & REGION_LOCKED)
+			for (uint32_t i = 0; i < nr; i++)
+				*leaf_pte(leaf, read_vpn(f, i)) |= PTE_LOCKED;
+	}
 	for (uint32_t i = 0; i < nr; i++)
 		begin_read(f, i, leaf, bufs[i]);
 	if (!f->is_ahead)
@@ -250,8 +263,10 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 {
 	uint64_t *pte = leaf_pte(leaf, f->vpn);
 	enum page_state state = pte_state(*pte);
+	bool is_in_file = state == PAGE_NONE && r->source;
 
-	if (f->is_ahead && state != PAGE_SWAPPED)
+	f->source = r->source;
+	if (f->is_ahead && state != PAGE_SWAPPED && !is_in_file)
 		return STEP_DONE;
 	if (state == PAGE_MAPPED)
 		return serve_mapped(f, pte);
@@ -264,9 +279,9 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 	}
 	if (!f->places)
 		return STEP_ROOM;
-	if (state == PAGE_NONE)
+	if (state == PAGE_NONE && LIKELY(!is_in_file))
 		return serve_none(f, leaf, r);
-	return state == PAGE_HELD ? serve_held(f, pte) : serve_swapped(f, leaf, r);
+	return state == PAGE_HELD ? serve_held(f, pte) : serve_absent(f, leaf, r);
 }
 
 /* Map lock held (shared): the region @r stays as it is. */
@@ -302,14 +317,19 @@ static enum step look(struct fault *f)
 	return step;
 }
 
-/* The page could not be read: it stays in swap, its frame is given back. L1 lock held. */
+/* The page could not be read: it stays where it is, its frame is given back. L1 lock held. */
 static void read_failed(struct fault *f, uint32_t i, struct pt_leaf leaf)
 {
 	struct frame *fr = frame_of(&pg.frames, f->frame[i]);
 	struct vpn vpn = read_vpn(f, i);
 
 	event_log(&pg.telemetry, EVENT_READ_ERROR, vpn, fr->ref.v);
-	pte_set(leaf_pte(leaf, vpn), PAGE_SWAPPED, fr->ref.v, 0);
+	if (f->from_file) {
+		pte_set(leaf_pte(leaf, vpn), PAGE_NONE, 0, 0);
+		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
+	} else {
+		pte_set(leaf_pte(leaf, vpn), PAGE_SWAPPED, fr->ref.v, 0);
+	}
 	buf_give(&pg.frames, fr->buf);
 	fr->buf = BUF_NONE;
 	frame_give(&pg.frames, f->frame[i]);
@@ -320,10 +340,20 @@ static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, ui
 {
 	/* A writing stream will write to what is read ahead for it: a protection fault for each
 	 * page would cost more than finding out at eviction that one did not change. */
-	bool is_dirty = f->is_write;
+	bool is_dirty = f->is_write && (!f->from_file || f->nr_read == 1);
 
 	int err = transport_map(
 	    &pg.transport, read_vpn(f, from), f->page[from].buf, to - from, !is_dirty);
+	/* Beyond the end of its file at an earlier touch, and made to fail then. */
+	if (UNLIKELY(err == -EEXIST && f->from_file)) {
+		struct iovec run = {.iov_base = (void *)vpn_addr(read_vpn(f, from)),
+		    .iov_len = (to - from) * PAGE_BYTES};
+
+		err = transport_drop(&pg.transport, &run, 1);
+		if (!err)
+			err = transport_map(&pg.transport, read_vpn(f, from), f->page[from].buf,
+			    to - from, !is_dirty);
+	}
 	for (uint32_t i = from; i < to; i++) {
 		struct frame *fr = frame_of(&pg.frames, f->frame[i]);
 
@@ -391,15 +421,29 @@ static void report_lost(struct fault *f)
 
 	const struct swap_page *lost = &f->page[f->self];
 
+	/* Beyond the end of its file: the program's own affair. */
+	if (lost->result == -ENXIO && f->from_file)
+		return;
 	say_str(&s, lost->result == -EBADMSG ? "checksum mismatch: the page at "
+	            : f->from_file           ? "cannot read from its file: the page at "
 	                                     : "cannot read from swap: the page at ");
 	say_hex(&s, vpn_addr(f->vpn));
-	say_str(&s, ", slot ");
-	say_dec(&s, (uint32_t)lost->ref.v);
+	if (!f->from_file) {
+		say_str(&s, ", slot ");
+		say_dec(&s, (uint32_t)lost->ref.v);
+	}
 	say_str(&s, " (error ");
 	say_dec(&s, (uint64_t)-lost->result);
 	say_str(&s, "); its thread gets SIGBUS");
 	say_flush(&s);
+}
+
+static void read_window(struct fault *f, enum swap_wait wait)
+{
+	if (f->from_file)
+		source_read(f->source, f->first, f->stride, f->page, f->nr_read);
+	else
+		swap_read(pg.swap, f->page, f->nr_read, wait);
 }
 
 static enum step read_pages(struct fault *f)
@@ -408,7 +452,7 @@ static enum step read_pages(struct fault *f)
 	engine_will_block();
 	/* The only thread that waits for pages: waking it from an idle CPU would cost more than
 	 * the CPU time does. */
-	swap_read(pg.swap, f->page, f->nr_read, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
+	read_window(f, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
 	stall_end(&pg.telemetry, now_ns());
 	COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
 	finish_read(f);
@@ -506,7 +550,7 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 		f.places = places_take(&pg.frames, 1);
 		step = look(&f);
 		if (step == STEP_READ) {
-			swap_read(pg.swap, f.page, f.nr_read, SWAP_SLEEP);
+			read_window(&f, SWAP_SLEEP);
 			COUNT(&pg.telemetry, readahead_pages, f.nr_read);
 			finish_read(&f);
 			nr_read = f.nr_read;

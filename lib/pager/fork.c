@@ -78,7 +78,9 @@ int pager_fork_prepare(void)
 	reclaim_park();
 	struct sys_fd_limit limit;
 	sys_fd_limit_raise(&limit);
-	int err = swap_fork_prepare(pg.swap);
+	int err = source_flush(WINDOW_START, WINDOW_END);
+	if (!err)
+		err = swap_fork_prepare(pg.swap);
 	sys_fd_limit_restore(&limit);
 	if (!err) {
 		err = mapping_seal();

@@ -10,6 +10,7 @@
  *     check.c      does it all add up           mlock.c     mlock and its like
  *     fork.c       two pagers out of one       sample.c    memory outside
  *     vfork.c      who borrows our memory      resident.c  the end of paging
+ *     source.c     files behind regions
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -21,6 +22,7 @@
 #include "mmu/ptab.h"
 #include "pager/pager.h"
 #include "pager/region.h"
+#include "pager/source.h"
 #include "policy/policy.h"
 #include "swap/store.h"
 #include "telemetry/telemetry.h"
@@ -153,8 +155,8 @@ void writeback_queue(struct frame_nr nr);
 /* Write what is queued, up to a limit. Return: pages settled, 0 when none was queued.
  * Context: fault, no lock held; sleeps. */
 uint32_t writeback_run(void);
-/* A page in no place any more leaves its frame too: SWAPPED at @ref, or NONE without one. L1 lock
- * held. */
+/* A page in no place any more leaves its frame too: SWAPPED at @ref, or NONE without one, its bytes
+ * zeros or in its file. L1 lock held. */
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref);
 /* Whether the page of this SWAPPED entry comes back soon after its eviction. */
 bool writeback_is_refault(uint64_t pte);

@@ -244,18 +244,21 @@ int mapping_unmap(uintptr_t start, uintptr_t end)
 {
 	int err = mapping_cut_out(start, end);
 
+	if (!err)
+		err = source_flush(start, end);
 	if (err)
 		return err;
 	uint32_t places = mapping_discard(start, end);
 	err = region_remove(&pg.regions, start, end);
 	if (!err)
 		err = (int)raw_munmap(start, end - start);
+	source_sweep();
 	mapping_give_back(places);
 	return err;
 }
 
 /* Anywhere in the window. */
-static long mmap_anywhere(uintptr_t hint, size_t len, int prot, uint8_t marks)
+static long mmap_anywhere(uintptr_t hint, size_t len, int prot, uint8_t marks, uint16_t source)
 {
 	uintptr_t addr = hint & ~PAGE_MASK;
 
@@ -268,7 +271,8 @@ static long mmap_anywhere(uintptr_t hint, size_t len, int prot, uint8_t marks)
 	if (err)
 		return err == -EEXIST ? -ENOMEM : err;
 	err = region_add(&pg.regions,
-	    (struct region){.start = addr, .end = addr + len, .prot = prot, .marks = marks});
+	    (struct region){
+	        .start = addr, .end = addr + len, .prot = prot, .marks = marks, .source = source});
 	if (err) {
 		raw_munmap(addr, len);
 		return err;
@@ -282,6 +286,8 @@ static long mmap_fixed(uintptr_t addr, size_t len, int prot, uint8_t marks)
 {
 	int err = mapping_cut_out(addr, addr + len);
 
+	if (!err)
+		err = source_flush(addr, addr + len);
 	if (err)
 		return err;
 	uint32_t places = mapping_discard(addr, addr + len);
@@ -294,6 +300,7 @@ static long mmap_fixed(uintptr_t addr, size_t len, int prot, uint8_t marks)
 		        .start = addr, .end = addr + len, .prot = prot, .marks = marks});
 	if (err)
 		raw_munmap(addr, len); /* what was there is gone */
+	source_sweep();
 	mapping_give_back(places);
 	return err ? err : (long)addr;
 }
@@ -310,6 +317,7 @@ void mapping_replaced(uintptr_t start, uintptr_t end, int prot)
 		err = region_add(&pg.regions,
 		    (struct region){.start = start, .end = end, .prot = prot, .is_foreign = true});
 	ensure(!err); /* the kernel would have refused so many mappings */
+	source_sweep();
 	mapping_give_back(places);
 }
 
@@ -334,8 +342,11 @@ static long mmap_foreign(uintptr_t addr, size_t len, int prot, int flags, int fd
 	/* Our own pages lie above the window. */
 	if (addr + len > SYS_GATE_PAGE)
 		return -ENOMEM;
+	long result = source_flush(addr, addr + len);
+	if (result)
+		return result;
 	mapping_hold_still(addr, addr + len);
-	long result = raw_mmap(addr, len, prot, flags, fd, offset);
+	result = raw_mmap(addr, len, prot, flags, fd, offset);
 	if (result >= 0)
 		mapping_replaced(addr, addr + len, prot);
 	else if (is_gone(addr, addr + len))
@@ -352,7 +363,7 @@ static long mmap_managed(uintptr_t addr, size_t len, int prot, int flags)
 	if (err)
 		return err == -EPERM ? -EPERM : -EAGAIN;
 	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
-		return mmap_anywhere(addr, len, prot, marks);
+		return mmap_anywhere(addr, len, prot, marks, 0);
 	if (flags & MAP_FIXED_NOREPLACE && region_overlaps(&pg.regions, addr, addr + len))
 		return -EEXIST;
 	return mmap_fixed(addr, len, prot, marks);
@@ -417,6 +428,35 @@ long pager_map(size_t len, int prot)
 	return mapping_end(mask, result);
 }
 
+/* Map lock held exclusively. */
+static long map_file(size_t len, int prot, int fd, uint64_t file_page, bool is_shared)
+{
+	int nr = source_open(fd, file_page, is_shared, prot);
+
+	if (nr < 0)
+		return nr;
+	long at = mmap_anywhere(0, len, prot, mlock_marks(0), (uint16_t)nr);
+	if (at >= 0)
+		source_place((uint16_t)nr, vpn_of((uintptr_t)at));
+	else
+		source_sweep();
+	return at;
+}
+
+long pager_map_file(size_t len, int prot, int fd, off_t offset, bool is_shared)
+{
+	if (!len || offset < 0 || offset & (off_t)PAGE_MASK)
+		return -EINVAL;
+	if (len > WINDOW_END - WINDOW_START)
+		return -ENOMEM;
+	len = page_round_up(len);
+	uint64_t mask = mapping_begin(0, 0);
+	long result = atomic_load(&pg.stays_resident)
+	                  ? raw_mmap(0, len, prot, is_shared ? MAP_SHARED : MAP_PRIVATE, fd, offset)
+	                  : map_file(len, prot, fd, (uint64_t)offset >> PAGE_SHIFT, is_shared);
+	return mapping_end(mask, result);
+}
+
 long pager_munmap(uintptr_t addr, size_t len)
 {
 	size_t bytes = page_round_up(len);
@@ -474,13 +514,16 @@ int mapping_register_all(void)
 	return 0;
 }
 
-/* What the program's MADV_DONTFORK and MADV_WIPEONFORK keep from its child. */
+/* What the program's MADV_DONTFORK and MADV_WIPEONFORK keep from its child, and frames of shared
+ * files. */
 static void keep_from_child(void)
 {
 	for (uint32_t i = pg.regions.nr; i--;) {
 		struct region r = pg.regions.r[i];
 
-		if (!(r.marks & (REGION_DONTFORK | REGION_WIPEONFORK)))
+		/* What is shared was written before, and is the parent's to write again. */
+		if (!(r.marks & (REGION_DONTFORK | REGION_WIPEONFORK)) &&
+		    !source_is_shared(r.source))
 			continue;
 		uint32_t places = mapping_discard(r.start, r.end);
 		if (r.marks & REGION_DONTFORK)

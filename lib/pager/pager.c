@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The pager of this process: start, the gate, counters, consistency. */
-#include "pager/internal.h"
+#include "pager/mapping.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,11 +150,22 @@ void pager_unmanaged_exec(const char *path, bool has_failed)
 		telemetry_unmanaged_exec(&pg.telemetry, path, has_failed);
 }
 
+/* What is shared with a file outlives the process. */
+static void flush_all(void)
+{
+	uint64_t mask = mapping_begin(0, 0);
+
+	source_flush(WINDOW_START, WINDOW_END);
+	mapping_end(mask, 0);
+}
+
 void pager_at_exit(void)
 {
 	/* A forked child that never touched managed memory has no record of its own. */
 	if (!pg.running || !atomic_load(pg.fork_mark))
 		return;
+	if (source_exists())
+		flush_all();
 	pager_publish(true);
 	telemetry_sample_outside(&pg.telemetry, -1);
 	atomic_store(&pg.telemetry.p->end_ns, now_ns());
@@ -250,6 +261,8 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 	if (!err)
 		err = region_map_init(&pg.regions);
 	if (!err)
+		err = source_init();
+	if (!err)
 		err = frames_init(&pg.frames, (uint32_t)nr_frames);
 	if (!err)
 		err = reclaim_init();
@@ -292,5 +305,5 @@ bool pager_owns_fd(int fd)
 	if (!pg.running || fd < 0)
 		return false;
 	return fd == pg.transport.uffd || fd == pg.transport.self_mem || fd == pg.telemetry.fd ||
-	       swap_owns_fd(pg.swap, fd) || sample_owns_fd(fd);
+	       swap_owns_fd(pg.swap, fd) || sample_owns_fd(fd) || source_owns_fd(fd);
 }

@@ -41,6 +41,9 @@ bool pager_is_running(void);
 long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset);
 /* As mmap() of @len bytes of private memory anywhere, but managed however small it is. */
 long pager_map(size_t len, int prot);
+/* The same of a file, from @offset on; what is private, and whether it was written, goes to swap.
+ * Return: as mmap(). */
+long pager_map_file(size_t len, int prot, int fd, off_t offset, bool is_shared);
 long pager_munmap(uintptr_t addr, size_t len);
 long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr);
 long pager_mprotect(uintptr_t addr, size_t len, int prot);

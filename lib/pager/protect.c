@@ -54,16 +54,28 @@ int mapping_unmanage(uintptr_t start, uintptr_t end, int prot)
 	const struct region *r = region_find(&pg.regions, start);
 	uint8_t marks = r->marks;
 
+	int err = source_flush(start, end);
+
+	if (err)
+		return err;
 	/* What is present stays so between the two: no reclaim. */
 	mapping_hold_still(start, end);
-	mapping_each_page(start, end, release_page, NULL);
+	if (r->source)
+		err = source_unmanage(r, start, end, prot);
+	if (err) {
+		reclaim_go_on();
+		return err;
+	}
+	if (!source_is_shared(r->source)) /* else the kernel has the file there now */
+		mapping_each_page(start, end, release_page, NULL);
 	uint32_t places = mapping_discard(start, end);
 	transport_unregister(&pg.transport, start, end - start);
 	if (!(marks & REGION_DONTFORK))
 		raw_madvise(start, end - start, MADV_DOFORK);
 	if (marks & REGION_WIPEONFORK)
 		raw_madvise(start, end - start, MADV_WIPEONFORK);
-	int err = region_protect(&pg.regions, start, end, prot, true);
+	err = region_protect(&pg.regions, start, end, prot, true);
+	source_sweep();
 	reclaim_go_on();
 	mapping_give_back(places);
 	return err;
@@ -103,6 +115,8 @@ static long protect_managed(const struct piece *p, int prot)
 
 	if (prot & PROT_EXEC)
 		return make_executable(p, prot);
+	if (!source_allows(p->r.source, prot))
+		return -EACCES;
 	/* Reclaim reads a page through its mapping unless told that it cannot: tell it before. */
 	if (could && !can)
 		mapping_each_page(p->start, p->end, mark_access, &can);

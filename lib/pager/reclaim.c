@@ -296,7 +296,8 @@ static void settle(struct victim *v)
 
 	lock_acquire(leaf.lock);
 	if (v->buf == BUF_NONE) {
-		ensure(!swap_ref_is_none(f->ref)); /* clean: its bytes are in swap */
+		/* Clean: its bytes are in swap, or in its file. */
+		ensure(!swap_ref_is_none(f->ref) || f->source);
 		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, v->vpn, f->ref.v);
 		writeback_leave(pte, v->frame, f->ref);
 		COUNT(&pg.telemetry, evict_clean, 1);

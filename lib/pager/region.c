@@ -74,7 +74,7 @@ static void close_gap(struct region_map *m, uint32_t i, uint32_t nr)
 static bool mergeable(const struct region *a, const struct region *b)
 {
 	return a->end == b->start && a->prot == b->prot && a->is_foreign == b->is_foreign &&
-	       a->marks == b->marks;
+	       a->marks == b->marks && a->source == b->source;
 }
 
 /* Merge region @i with the one after it, if they are alike. */
@@ -164,6 +164,7 @@ int region_protect(
 		if (make_foreign && !m->r[i].is_foreign) {
 			m->r[i].is_foreign = true;
 			m->r[i].marks = REGION_RELEASED;
+			m->r[i].source = 0;
 		}
 	}
 	merge_range(m, first, end);

@@ -20,6 +20,7 @@ struct region {
 	int prot;             /* PROT_*, as the program asked, and as the kernel has it */
 	bool is_foreign; /* in the window, but not managed: a file mapped there, or executable */
 	uint8_t marks;   /* enum region_mark; of a foreign one the kernel knows the rest */
+	uint16_t source; /* the file behind it (pager/source.h), 0: none */
 };
 
 struct region_map {

@@ -187,8 +187,11 @@ static long remap_by_kernel(const struct remap *m, int prot)
 
 	if (is_fixed && to < WINDOW_END && to + m->new_len > SYS_GATE_PAGE)
 		return -ENOMEM;
+	long r = is_fixed ? source_flush(to, to + m->new_len) : 0;
+	if (r)
+		return r;
 	mapping_hold_still(to, is_fixed ? to + m->new_len : 0);
-	long r = sys_call5(
+	r = sys_call5(
 	    SYS_mremap, (long)m->old, (long)m->old_len, (long)m->new_len, m->flags, (long)m->to);
 	if (r >= 0 && !(m->flags & MREMAP_DONTUNMAP))
 		mapping_replaced(m->old, m->old + m->old_len, -1);
@@ -391,6 +394,16 @@ static bool is_valid(const struct remap *m)
 	           (m->to >= m->old + m->old_len || m->old >= m->to + m->new_len));
 }
 
+/* Which page of its file belongs to an address is not to change. */
+static bool is_file_backed(uintptr_t start, uintptr_t end)
+{
+	for (uint32_t i = region_index(&pg.regions, start);
+	     i < pg.regions.nr && pg.regions.r[i].start < end; i++)
+		if (pg.regions.r[i].source)
+			return true;
+	return false;
+}
+
 long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr)
 {
 	struct remap m = {.old = old,
@@ -408,7 +421,8 @@ long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uint
 	if (m.new_len > WINDOW_END - WINDOW_START)
 		return -ENOMEM;
 	uint64_t mask = mapping_begin(old, old + m.old_len);
-	long result = mapping_end(mask, remap(&m));
+	long result = is_file_backed(old, old + MAX(m.old_len, PAGE_BYTES)) ? -EINVAL : remap(&m);
+	result = mapping_end(mask, result);
 	if (result >= 0 && m.new_len > m.old_len)
 		mapping_populate((uintptr_t)result + m.old_len, (uintptr_t)result + m.new_len,
 		    POPULATE_ALL_LOCKED);

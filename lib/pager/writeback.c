@@ -3,7 +3,7 @@
  * Write-back: dirty HELD pages that the policy has given up are written from the pool, many in one
  * transfer, and leave their frames.
  *
- *     HELD --queue--> HELD + WRITING --(1)--> SWAPPED, or NONE if all zero
+ *     HELD --queue--> HELD + WRITING --(1)--> SWAPPED, or NONE if all zero or in its file
  *                          `-----------(2)--> MAPPED: rescued by a touch, its frame kept
  *                          `-----------(3)--> gone: discarded by the program (ORPHAN)
  *
@@ -63,10 +63,12 @@ void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
 	struct frame *f = frame_of(&pg.frames, nr);
 
 	policy_removed(nr);
-	if (swap_ref_is_none(ref))
+	if (swap_ref_is_none(ref)) {
 		pte_set(pte, PAGE_NONE, 0, 0);
-	else
+		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
+	} else {
 		pte_set(pte, PAGE_SWAPPED, ref.v, (uint64_t)epoch_now() << PTE_EPOCH_SHIFT);
+	}
 	atomic_fetch_add_explicit(&pg.nr_evicted, 1, memory_order_relaxed);
 	if (f->buf != BUF_NONE)
 		buf_give(&pg.frames, f->buf);
@@ -78,7 +80,8 @@ void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
 enum outcome {
 	OUTCOME_ZERO,      /* nothing but zeros: needs no slot */
 	OUTCOME_UNCHANGED, /* what its old slot has */
-	OUTCOME_WRITTEN,
+	OUTCOME_WRITTEN,   /* to swap */
+	OUTCOME_IN_FILE,   /* to the file that it is a shared page of */
 	OUTCOME_FAILED,
 };
 
@@ -113,14 +116,13 @@ static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref
 		ref_free(f->ref);
 		event_log(&pg.telemetry, EVENT_EVICT_ZERO, vpn, UINT32_MAX);
 		writeback_leave(pte, nr, SWAP_REF_NONE);
-		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
 		COUNT(&pg.telemetry, evict_zero, 1);
 	} else if (outcome == OUTCOME_UNCHANGED) {
 		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
 		writeback_leave(pte, nr, f->ref);
 		COUNT(&pg.telemetry, evict_clean, 1);
 		COUNT(&pg.telemetry, same_content, 1);
-	} else {
+	} else { /* WRITTEN, or IN_FILE with no ref */
 		ref_free(f->ref);
 		event_log(&pg.telemetry, EVENT_EVICT_DIRTY, vpn, ref.v);
 		writeback_leave(pte, nr, ref);
@@ -170,7 +172,8 @@ static uint32_t fill_write(struct frame_nr *frames, uint32_t nr, struct swap_pag
 		void *bytes = buf_addr(&pg.frames, f->buf);
 		struct swap_ref old = f->ref;
 
-		if (page_is_zero(bytes)) {
+		/* Forgotten, a file's page would come back as the file has it. */
+		if (!f->source && page_is_zero(bytes)) {
 			write_done(frames[i], OUTCOME_ZERO, SWAP_REF_NONE);
 			continue;
 		}
@@ -185,6 +188,55 @@ static uint32_t fill_write(struct frame_nr *frames, uint32_t nr, struct swap_pag
 	return kept;
 }
 
+/* Neighbours of one shared file from @frames on. */
+static uint32_t file_run(const struct frame_nr *frames, uint32_t nr)
+{
+	struct frame *first = frame_of(&pg.frames, frames[0]);
+	uint64_t vpn = atomic_load(&first->vpn);
+	uint32_t run = 1;
+
+	while (run < MIN(nr, MAX_WINDOW) &&
+	       frame_of(&pg.frames, frames[run])->source == first->source &&
+	       atomic_load(&frame_of(&pg.frames, frames[run])->vpn) == vpn + run)
+		run++;
+	return run;
+}
+
+static void write_failed(int err)
+{
+	atomic_fetch_add(&pg.nospace_streak, 1);
+	atomic_store(&pg.write_error, err);
+}
+
+/* Write and settle the shared pages of files, and drop them from @frames, which are sorted.
+ * Return: how many are left. */
+static uint32_t write_to_files(struct frame_nr *frames, uint32_t nr)
+{
+	uint32_t kept = 0, run;
+
+	for (uint32_t i = 0; i < nr; i += run) {
+		struct frame *f = frame_of(&pg.frames, frames[i]);
+		struct vpn vpn = {atomic_load(&f->vpn)};
+		void *bufs[MAX_WINDOW];
+
+		run = 1;
+		if (!source_is_shared(f->source)) {
+			frames[kept++] = frames[i];
+			continue;
+		}
+		run = file_run(frames + i, nr - i);
+		for (uint32_t j = 0; j < run; j++)
+			bufs[j] = buf_addr(&pg.frames, frame_of(&pg.frames, frames[i + j])->buf);
+		int err = source_write(f->source, vpn, bufs, run);
+		if (err)
+			write_failed(err);
+		for (uint32_t j = 0; j < run; j++)
+			write_done(
+			    frames[i + j], err ? OUTCOME_FAILED : OUTCOME_IN_FILE, SWAP_REF_NONE);
+	}
+	return kept;
+}
+
 uint32_t writeback_run(void)
 {
 	struct frame_nr frames[MAX_WRITE];
@@ -194,13 +246,11 @@ uint32_t writeback_run(void)
 	if (!nr)
 		return 0;
 	sort_frames(frames, nr);
-	uint32_t kept = fill_write(frames, nr, pages);
+	uint32_t kept = fill_write(frames, write_to_files(frames, nr), pages);
 	swap_write(pg.swap, pages, kept);
 	for (uint32_t i = 0; i < kept; i++) {
-		if (pages[i].result) {
-			atomic_fetch_add(&pg.nospace_streak, 1);
-			atomic_store(&pg.write_error, pages[i].result);
-		}
+		if (pages[i].result)
+			write_failed(pages[i].result);
 		write_done(
 		    frames[i], pages[i].result ? OUTCOME_FAILED : OUTCOME_WRITTEN, pages[i].ref);
 	}

@@ -237,7 +237,7 @@ static void on_fault(int sig, void *info, void *context)
 		errno = saved_errno;
 		if (LIKELY(result == FAULT_DONE))
 			return;
-		if (result == FAULT_IO_ERROR && sig != SIGBUS) {
+		if (result == FAULT_IO_ERROR) {
 			sig = SIGBUS;
 			si->si_code = BUS_ADRERR;
 		} else if (result == FAULT_INVALID && sig != SIGSEGV) {

@@ -3,7 +3,7 @@
  * The library's interface for anonymous memory: what is refused, what is paged, whose signals are
  * whose, fork. Under `faultline run` too, where the pager is there already.
  *
- *     memory ENGINE [under]
+ *     memory ENGINE alone|under
  */
 #include <pthread.h>
 
@@ -164,7 +164,7 @@ static void close_and_go_on(bool is_under)
 
 int main(int argc, char **argv)
 {
-	bool is_under = argc > 2;
+	bool is_under = argc > 2 && !strcmp(argv[2], "under");
 
 	EXPECT(argc > 1);
 	api_handlers();
