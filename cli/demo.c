@@ -19,6 +19,7 @@ static const struct {
     {"switch", "two spaces taking turns: reload of CR3 with and without ASIDs"},
     {"abundance", "64 GiB allocated and used sparsely in 64 MiB"},
     {"faults", "minor, major and invalid ones; what ps and getrusage say beside"},
+    {"lazy", "a 100 MB file mapped, a few pages used"},
     {"cow", "fork: pages shared, then copied on write"},
     {"dirty", "evicting clean and dirty pages: what is written"},
 };
