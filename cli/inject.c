@@ -215,6 +215,10 @@ static void put_options(
 	env_set(env, option_variable(OPT_MIN_MAP), "%llu", (unsigned long long)o->min_map_bytes);
 	env_set(env, option_variable(OPT_MALLOC), "%s", o->malloc_lib);
 	env_set(env, option_variable(OPT_RECLAIM), "%s", o->reclaim);
+	if (o->tlb.entries)
+		env_set(env, option_variable(OPT_TLB), "%s", o->text[OPT_TLB]);
+	if (o->tlb_shift)
+		env_set(env, option_variable(OPT_PAGE_SIZE), "2M");
 	env_set(env, option_variable(OPT_QUIET), "%d", o->is_quiet);
 	env_set(env, option_variable(OPT_VERBOSE), "%d", o->is_verbose);
 	env_set(env, option_variable(OPT_ALLOW_UNMANAGED), "%d", o->allow_unmanaged);

@@ -12,6 +12,7 @@
 #include "cli.h"
 #include "help.h"
 #include "pager/pager.h"
+#include "pager/trap_tlb.h"
 #include "policy/policy.h"
 
 /* Frame numbers have 32 bits and the window of managed addresses 16 TiB; half of it is room
@@ -52,6 +53,11 @@ const struct option_spec option_specs[NR_OPTIONS] = {
         "then); jemalloc"},
     [OPT_RECLAIM] = {"reclaim", 0, "FAULTLINE_RECLAIM", KIND_TEXT, "HOW", "auto",
         "who takes pages away: thread (the pager's), inline\n(whoever needs room) or auto; auto"},
+    [OPT_TLB] = {"tlb", 0, "FAULTLINE_TLB", KIND_TEXT, "GEOMETRY", "",
+        "map no more pages than a TLB holds, so that each of\nits misses is a fault: "
+        "ENTRIES[xWAYS][,fifo|random|\nclock], as in 64x4,clock; at least 6 entries"},
+    [OPT_PAGE_SIZE] = {"page-size", 0, "FAULTLINE_PAGE_SIZE", KIND_SIZE, "SIZE", "4K",
+        "what an entry of --tlb covers: 4K or 2M; 4K"},
 };
 
 const char *option_variable(enum option_id id)
@@ -170,6 +176,28 @@ static int read_policy(struct options *o)
 	return status;
 }
 
+static int read_tlb(struct options *o)
+{
+	char why[200];
+
+	if (tlb_geometry_parse(o->text[OPT_TLB], false, &o->tlb, why, sizeof(why)) ||
+	    tlb_geometry_check(&o->tlb, why, sizeof(why)))
+		return complain(STATUS_FAILED, "%s: %s", option_label(o, OPT_TLB), why);
+	return STATUS_GO_ON;
+}
+
+static int read_page_size(struct options *o)
+{
+	uint64_t bytes;
+	int err = size_parse(o->text[OPT_PAGE_SIZE], &bytes);
+
+	if (err || (bytes != PAGE_BYTES && bytes != PAGE_BYTES << 9))
+		return complain(STATUS_FAILED, "%s: not a page size; choose 4K or 2M",
+		    option_label(o, OPT_PAGE_SIZE));
+	o->tlb_shift = bytes == PAGE_BYTES ? 0 : 9;
+	return STATUS_GO_ON;
+}
+
 static int read_flag(const struct options *o, enum option_id id, bool *ret_flag)
 {
 	const char *text = o->text[id];
@@ -221,6 +249,10 @@ static int read_value(struct options *o, enum option_id id)
 		return read_choice(o, id, reclaims);
 	case OPT_POLICY:
 		return read_policy(o);
+	case OPT_TLB:
+		return read_tlb(o);
+	case OPT_PAGE_SIZE:
+		return read_page_size(o);
 	case OPT_MALLOC:
 		return read_file(o, id, &o->malloc_lib);
 	case OPT_QUIET:
@@ -340,6 +372,22 @@ int options_from_arguments(int argc, char **argv, struct options *o, int *ret_fi
 	return STATUS_GO_ON;
 }
 
+static int check_tlb(const struct options *o)
+{
+	const struct pager_config config = {.tlb = o->tlb, .tlb_shift = o->tlb_shift};
+	char ram[24];
+
+	if (o->tlb_shift && !o->tlb.entries)
+		return complain(STATUS_FAILED, "%s: larger pages are a TLB's; add --tlb ENTRIES",
+		    option_label(o, OPT_PAGE_SIZE));
+	if (o->ram_bytes >> PAGE_SHIFT < pager_min_frames(&config))
+		return complain(STATUS_FAILED,
+		    "%s: reaches over more than half of the RAM; give fewer entries, or --ram %s",
+		    option_label(o, OPT_TLB),
+		    size_text(pager_min_frames(&config) << PAGE_SHIFT, ram));
+	return STATUS_GO_ON;
+}
+
 int options_check(struct options *o)
 {
 	for (int id = 0; id < NR_OPTIONS; id++) {
@@ -353,6 +401,8 @@ int options_check(struct options *o)
 	}
 	if (!o->ram_bytes)
 		o->ram_bytes = default_ram_bytes();
+	if (check_tlb(o) != STATUS_GO_ON)
+		return STATUS_FAILED;
 	if (o->interval_ms && !o->json)
 		return complain(STATUS_FAILED,
 		    "%s: there is no file for its lines; add --json FILE",

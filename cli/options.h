@@ -7,6 +7,7 @@
 #define FL_CLI_OPTIONS_H
 
 #include "base/types.h"
+#include "mmu/tlb_geometry.h"
 
 enum option_id {
 	OPT_RAM,
@@ -23,6 +24,8 @@ enum option_id {
 	OPT_ALLOW_UNMANAGED,
 	OPT_MALLOC,
 	OPT_RECLAIM,
+	OPT_TLB,
+	OPT_PAGE_SIZE,
 	NR_OPTIONS,
 };
 
@@ -42,6 +45,8 @@ struct options {
 	bool is_quiet, is_verbose, allow_unmanaged;
 	const char *swap_dir, *engine, *policy, *malloc_lib, *reclaim;
 	const char *json, *output; /* NULL: none */
+	struct tlb_geometry tlb;   /* entries 0: none */
+	uint32_t tlb_shift;        /* pages of an entry: 1 << this */
 };
 
 /* Defaults and FAULTLINE_... variables. Return: STATUS_GO_ON, or an exit status after a message. */

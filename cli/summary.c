@@ -94,6 +94,9 @@ static void read_counts(struct counts *c, const struct fl_process *r)
 	    .swap_used_bytes = get(&r->swap_used_bytes),
 	    .stall_some_ns = get(&r->stall_some_ns),
 	    .stall_full_ns = get(&r->stall_full_ns),
+	    .tlb_misses = get(&r->tlb_misses),
+	    .tlb_evictions = get(&r->tlb_evictions),
+	    .tlb_probes = get(&r->tlb_probes),
 	    .frames_budget = get(&r->frames_budget),
 	    .frames_peak = get(&r->frames_peak),
 	    .managed_peak = get(&r->managed_bytes_peak),
@@ -127,6 +130,9 @@ static void add_counts(struct counts *sum, const struct counts *c)
 	sum->swap_used_bytes += c->swap_used_bytes;
 	sum->stall_some_ns += c->stall_some_ns;
 	sum->stall_full_ns += c->stall_full_ns;
+	sum->tlb_misses += c->tlb_misses;
+	sum->tlb_evictions += c->tlb_evictions;
+	sum->tlb_probes += c->tlb_probes;
 	sum->frames_budget = MAX(sum->frames_budget, c->frames_budget);
 	sum->frames_peak = MAX(sum->frames_peak, c->frames_peak);
 	sum->managed_peak = MAX(sum->managed_peak, c->managed_peak);
@@ -146,10 +152,15 @@ static void take_process(
 	    .is_out_of_memory = atomic_load(&((struct fl_process *)r)->is_out_of_memory),
 	    .resident_why = atomic_load(&((struct fl_process *)r)->resident_why),
 	    .wall_ns = watch_wall_ns(w, index, now),
+	    .tlb_entries = r->tlb_entries,
+	    .tlb_ways = r->tlb_ways,
+	    .tlb_pages = r->tlb_pages,
 	};
 	copy_text(p->program, sizeof(p->program), r->program, sizeof(r->program));
 	copy_text(p->engine, sizeof(p->engine), r->engine, sizeof(r->engine));
 	copy_text(p->policy, sizeof(p->policy), r->policy, sizeof(r->policy));
+	copy_text(p->tlb_replacement, sizeof(p->tlb_replacement), r->tlb_replacement,
+	    sizeof(r->tlb_replacement));
 	read_counts(&p->counts, r);
 	p->counts.outside_peak = MAX(p->counts.outside_peak, seen->outside_peak);
 	/* A stall still going on when the process died may have been counted past its last sign
@@ -203,6 +214,13 @@ int summary_take(struct summary *s, const struct watch *w, bool only_live, uint6
 		hist_add(&sums[1], &hist);
 		p->major = hist_latency(&hist);
 		s->total.wall_ns += p->wall_ns;
+		if (!s->total.tlb_entries) { /* the same in all: they have the same options */
+			s->total.tlb_entries = p->tlb_entries;
+			s->total.tlb_ways = p->tlb_ways;
+			s->total.tlb_pages = p->tlb_pages;
+			memcpy(s->total.tlb_replacement, p->tlb_replacement,
+			    sizeof(p->tlb_replacement));
+		}
 		add_counts(&s->total.counts, &p->counts);
 		s->nr += !only_live || p->is_live;
 	}

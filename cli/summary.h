@@ -25,6 +25,7 @@ struct counts {
 	uint64_t read_errors, write_errors, checksum_errors, same_content;
 	uint64_t refaults, guard_calls, pinned_calls, swap_used_bytes;
 	uint64_t stall_some_ns, stall_full_ns;
+	uint64_t tlb_misses, tlb_evictions, tlb_probes;
 
 	/* The largest of any one process: */
 	uint64_t frames_budget, frames_peak, managed_peak, outside_peak; /* frames; bytes */
@@ -37,6 +38,8 @@ struct process_summary {
 	bool is_out_of_memory; /* that was its end */
 	uint32_t resident_why; /* FL_RESIDENT_* */
 	uint64_t wall_ns;
+	uint32_t tlb_entries, tlb_ways, tlb_pages; /* entries 0: no trap TLB */
+	char tlb_replacement[9];
 	struct counts counts;
 	struct latency minor, major;
 };

@@ -59,6 +59,18 @@ static void put_faults(json_t *o, const struct counts *c)
 	        number(c->readahead_used)));
 }
 
+static void put_tlb(json_t *o, const struct process_summary *p)
+{
+	if (!p->tlb_entries)
+		return;
+	json_object_set_new(o, "tlb",
+	    json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "entries", number(p->tlb_entries),
+	        "ways", number(p->tlb_ways), "replacement", p->tlb_replacement, "page_bytes",
+	        number(p->tlb_pages * PAGE_BYTES), "misses", number(p->counts.tlb_misses),
+	        "evictions", number(p->counts.tlb_evictions), "probes",
+	        number(p->counts.tlb_probes)));
+}
+
 static void put_io(json_t *o, const struct counts *c)
 {
 	json_object_set_new(o, "swap_io",
@@ -79,6 +91,7 @@ static void put_sections(json_t *o, const struct process_summary *p)
 
 	put_faults(o, c);
 	put_io(o, c);
+	put_tlb(o, p);
 	json_object_set_new(o, "frames",
 	    json_pack(
 	        "{s:o, s:o}", "budget", number(c->frames_budget), "peak", number(c->frames_peak)));

@@ -127,6 +127,24 @@ static void put_faults(struct page *page, const struct process_summary *p, bool 
 		    count_text(c->same_content, a));
 }
 
+/* What the trap TLB missed. What hit it trapped nobody. */
+static void put_tlb(struct page *page, const struct summary *s)
+{
+	const struct process_summary *p = &s->total;
+	const struct counts *c = &p->counts;
+	char a[28], b[28], d[28];
+
+	if (!p->tlb_entries)
+		return;
+	put(page, "  TLB           %s entries of %s, %u-way, %s", count_text(p->tlb_entries, a),
+	    p->tlb_pages > 1 ? "2 MiB" : "4 KiB", p->tlb_ways, p->tlb_replacement);
+	put(page, "                %s misses, %s evictions (hits trap nobody: not counted)",
+	    count_text(c->tlb_misses, b), count_text(c->tlb_evictions, d));
+	if (c->tlb_probes)
+		put(page, "                %s faults to see whether an entry is used: no misses",
+		    count_text(c->tlb_probes, a));
+}
+
 static void put_io(struct page *page, const struct counts *c, bool is_verbose)
 {
 	char a[28], b[28], d[28], e[28];
@@ -357,6 +375,7 @@ int summary_write_text(const struct summary *s, FILE *f, bool is_verbose)
 		put_nr_processes(&page, s, rows, nr);
 	if (s->nr) {
 		put_faults(&page, &s->total, is_verbose);
+		put_tlb(&page, s);
 		put_io(&page, &s->total.counts, is_verbose);
 		put_memory(&page, &s->total);
 	}

@@ -103,6 +103,13 @@ struct fl_process {
 	_Atomic uint32_t resident_why;     /* FL_RESIDENT_*: why it is not paged any more */
 	_Atomic uint32_t is_out_of_memory; /* the pager ended it: RAM budget and swap were full */
 	_Atomic uint64_t file_read_bytes, file_written_bytes; /* of file-backed regions */
+
+	/* The trap TLB; entries 0: there is none. Set before state 2. */
+	uint32_t tlb_entries, tlb_ways,
+	    tlb_pages; /* tlb_pages: 4 KiB pages that one entry covers */
+	char tlb_replacement[8];
+	_Atomic uint64_t tlb_misses, tlb_evictions;
+	_Atomic uint64_t tlb_probes; /* CLOCK: touches of an entry whose bit was clear; no misses */
 };
 
 _Static_assert(

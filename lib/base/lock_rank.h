@@ -13,6 +13,7 @@ enum lock_rank {
 	LOCK_RECLAIM, /* one reclaimer at a time: pager/reclaim.c; makes mapping system calls */
 	LOCK_PTAB,    /* making new page tables: mmu/ptab.h */
 	LOCK_L1,      /* the PTEs of one L1 table: mmu/ptab.h; makes userfaultfd ioctls */
+	LOCK_TLB,     /* the trap TLB's entries: pager/trap_tlb.h; a few instructions */
 	LOCK_POLICY,  /* the replacement policy: pager/reclaim.c */
 	LOCK_FRAME,   /* free frames and pool buffers: frame/frame.h */
 	LOCK_SLOT,    /* the slot map: swap/slots.h */

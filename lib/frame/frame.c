@@ -19,17 +19,17 @@
 
 /* An eighth of RAM holds pages that wait for their second chance and pages in I/O:
  * a guess, refined in doc/performance.md. */
-static uint32_t pool_size(uint32_t nr_frames)
+uint32_t frames_pool_size(uint32_t nr_frames)
 {
-	return MIN(MAX(nr_frames / 8, 16u), 1u << 20);
+	return MIN(MAX(nr_frames / 8, 16u), 1u << 20) & ~15u;
 }
 
-int frames_init(struct frames *fs, uint32_t nr_frames)
+int frames_init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places)
 {
 	uint32_t words;
 
 	fs->nr_frames = nr_frames;
-	fs->nr_bufs = pool_size(nr_frames) & ~15u;
+	fs->nr_bufs = nr_places ? nr_frames - nr_places : frames_pool_size(nr_frames);
 	fs->nr_places = nr_frames - fs->nr_bufs;
 	words = (fs->nr_bufs + 63) / 64;
 	fs->frame = meta_map(nr_frames * sizeof(*fs->frame));

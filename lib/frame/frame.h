@@ -27,8 +27,9 @@
 enum frame_flag {
 	FRAME_CHOSEN = 1, /* [policy lock] the policy has chosen it and waits for the answer */
 	FRAME_WRITING =
-	    2,            /* [L1 lock] its buffer is queued for or under a write: keep the buffer */
-	FRAME_ORPHAN = 4, /* [L1 lock] its page went away during the write: the writer frees it */
+	    2, /* [L1 lock] its buffer is queued for or under a write: keep the buffer */
+	FRAME_WATCHED = 8, /* [policy lock] the policy holds it, to see whether it is touched */
+	FRAME_ORPHAN = 4,  /* [L1 lock] its page went away during the write: the writer frees it */
 };
 
 struct frame {
@@ -61,10 +62,13 @@ struct frames {
 	struct event freed; /* signalled when places or buffers come back */
 };
 
-/* @nr_frames: the budget. Return: 0 or -ENOMEM. */
-int frames_init(struct frames *fs, uint32_t nr_frames);
+/* @nr_frames: the budget. @nr_places: of them, those that may be mapped; 0: as many as
+ * frames_pool_size() leaves. Return: 0 or -ENOMEM. */
+int frames_init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places);
 /* Of frames that nobody has used. */
 void frames_fini(struct frames *fs);
+/* How many buffers a budget has where nothing else decides. */
+uint32_t frames_pool_size(uint32_t nr_frames);
 /* In a forked child: nobody waits any more. */
 void frames_after_fork(struct frames *fs);
 

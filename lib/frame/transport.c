@@ -27,6 +27,7 @@ void transport_init(struct transport *t, int uffd)
 
 	t->uffd = uffd;
 	t->self_mem = fd >= 0 ? sys_fd_move_high((int)fd) : -1;
+	t->is_silent = false;
 	t->no_vector = false;
 }
 
@@ -51,7 +52,8 @@ int transport_map(struct transport *t, struct vpn vpn, const void *from, uint32_
 		    .dst = vpn_addr(vpn) + done,
 		    .src = (uintptr_t)from + done,
 		    .len = MIN(step, len - done),
-		    .mode = protect ? UFFDIO_COPY_MODE_WP : 0,
+		    .mode = (protect ? UFFDIO_COPY_MODE_WP : 0) |
+		            (t->is_silent ? UFFDIO_COPY_MODE_DONTWAKE : 0),
 		};
 		int err = uffd_ioctl(t, UFFDIO_COPY, &c);
 
@@ -68,9 +70,14 @@ int transport_map(struct transport *t, struct vpn vpn, const void *from, uint32_
 
 static int protect_range(struct transport *t, uintptr_t start, size_t len, bool protect)
 {
+	/* The kernel refuses DONTWAKE together with WP. */
+	uint64_t mode = protect        ? UFFDIO_WRITEPROTECT_MODE_WP
+	                : t->is_silent ? UFFDIO_WRITEPROTECT_MODE_DONTWAKE
+	                               : 0;
+
 	struct uffdio_writeprotect wp = {
 	    .range = {.start = start, .len = len},
-	    .mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	    .mode = mode,
 	};
 	int err;
 

@@ -13,6 +13,8 @@
 struct transport {
 	int uffd;       /* [const] the userfaultfd of this process */
 	int self_mem;   /* [const] /proc/self/mem, -1: cannot be opened */
+	bool is_silent; /* threads that wait for a page are woken by the engine, not by its mapping:
+	                 * when the fault is counted, so that a program that ends has all of them */
 	bool no_vector; /* process_madvise does not work here: one madvise per run */
 };
 
@@ -21,7 +23,7 @@ void transport_fini(struct transport *t);
 
 /*
  * Map @nr pages from @vpn with the bytes at @from (@nr pages); write-protected, so that the first
- * write is seen, or not. The pages must not be mapped. Wakes who waits for them.
+ * write is seen, or not. The pages must not be mapped. Wakes who waits for them, unless is_silent.
  * Return: 0, -EEXIST (already mapped; earlier ones of the run are mapped), or -errno.
  * Context: fault; L1 lock held.
  */

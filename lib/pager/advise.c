@@ -66,7 +66,7 @@ static long populate_piece(const struct piece *p, enum populate how, uint64_t *b
 long mapping_populate(uintptr_t start, uintptr_t end, enum populate how)
 {
 	uint64_t mask = sys_signals_block(false);
-	uint64_t budget = how == POPULATE_SWAPPED ? pg.frames.nr_places / 4 : UINT64_MAX;
+	uint64_t budget = how == POPULATE_SWAPPED ? frames_usable() / 4 : UINT64_MAX;
 	long err = 0;
 
 	for (struct piece p; start < end && !err; start = p.end) {

@@ -48,6 +48,8 @@ struct fault {
 	uint16_t source;      /* the region's file, or 0 */
 	bool from_file;       /* STEP_READ: from there, not from swap */
 	uint32_t need;        /* places wanted, for STEP_ROOM */
+	bool has_entry;       /* of the trap TLB, pinned */
+	bool is_filled;       /* ... and filled by this fault */
 
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
 	uint32_t nr_read, stride, self;
@@ -62,8 +64,11 @@ static bool allows(int prot, bool is_write)
 }
 
 /* One page, now mapped with @frame. L1 lock held. */
-static void page_mapped(uint64_t *pte, struct frame_nr frame, bool is_dirty)
+static void page_mapped(
+    struct fault *f, struct vpn vpn, uint64_t *pte, struct frame_nr frame, bool is_dirty)
 {
+	if (tlb_is_on())
+		f->is_filled |= tlb_mapped(vpn);
 	bool was_swapped =
 	    pte_state(*pte) == PAGE_READING && !swap_ref_is_none(frame_of(&pg.frames, frame)->ref);
 	uint32_t distance = was_swapped ? writeback_distance(*pte) : DISTANCE_NEVER;
@@ -82,6 +87,8 @@ static uint32_t zero_run(struct fault *f, struct pt_leaf leaf, const struct regi
 	unsigned i = ptab_index(f->vpn, 1);
 	uint32_t below = 0, run = 1;
 
+	if (tlb_is_on())
+		return 1; /* each page is to be missed by its own touch */
 	while (below < MAX_AROUND && below < i && pte_state(leaf.pte[i - 1 - below]) != PAGE_NONE)
 		below++;
 	uint32_t max = MIN(MIN(below, MAX_AROUND), PTAB_ENTRIES - i);
@@ -125,7 +132,7 @@ static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct r
 
 		if (UNLIKELY(r->marks & REGION_LOCKED))
 			pte[i] |= PTE_LOCKED;
-		page_mapped(pte + i, frame_take(&pg.frames, vpn), true);
+		page_mapped(f, vpn, pte + i, frame_take(&pg.frames, vpn), true);
 	}
 	f->places -= run;
 	atomic_fetch_add_explicit(&pg.nr_populated, run, memory_order_relaxed);
@@ -150,6 +157,8 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 		fr->buf = BUF_NONE;
 	}
 	pte_set(pte, PAGE_MAPPED, nr.v, is_dirty ? PTE_DIRTY : 0);
+	if (tlb_is_on())
+		f->is_filled |= tlb_mapped(f->vpn);
 	if (LIKELY(!(*pte & PTE_LOCKED)))
 		policy_touched(nr);
 	event_log(&pg.telemetry, EVENT_REFILL, f->vpn, fr->ref.v);
@@ -227,12 +236,16 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 		f->window = readahead_window(f->vpn, f->is_write);
 	uint32_t want = window_pages(f, leaf, r);
 	/* A stream is worth a batch of reclaim, once: short windows would end it. */
-	if (want > 1 && f->need == 1 && atomic_load(&pg.frames.places_free) < (int32_t)want - 1) {
+	if (want > 1 && f->need == 1 && !tlb_is_on() &&
+	    atomic_load(&pg.frames.places_free) < (int32_t)want - 1) {
 		f->need = want;
 		return STEP_ROOM;
 	}
-	want = 1 + places_take(&pg.frames, want - 1);
-	f->places += want - 1;
+	/* With a trap TLB what is read ahead is not mapped. */
+	if (!tlb_is_on()) {
+		want = 1 + places_take(&pg.frames, want - 1);
+		f->places += want - 1;
+	}
 	/* What nobody waits for leaves a buffer to what somebody does. */
 	uint32_t nr = bufs_take(&pg.frames, bufs, want, f->is_ahead ? MIN_READ_BUFS : 0);
 	if (!nr)
@@ -277,11 +290,43 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 		f->ticket = event_begin(page_event(f->vpn));
 		return STEP_WAIT;
 	}
-	if (!f->places)
+	if (!f->places && !(tlb_is_on() && f->is_ahead))
 		return STEP_ROOM;
 	if (state == PAGE_NONE && LIKELY(!is_in_file))
 		return serve_none(f, leaf, r);
 	return state == PAGE_HELD ? serve_held(f, pte) : serve_absent(f, leaf, r);
+}
+
+/*
+ * The entry of a larger page shows all of it: map what else of it is in frames. Its pages are not
+ * known to be touched, so the policy is not told, and those it watches stay away. L1 lock held.
+ */
+static void map_unit(struct fault *f, struct pt_leaf leaf)
+{
+	struct vpn vpn = {f->vpn.v >> pg.tlb.shift << pg.tlb.shift};
+
+	for (uint32_t i = 0; f->is_filled && i < 1u << pg.tlb.shift; i++, vpn.v++) {
+		uint64_t *pte = leaf_pte(leaf, vpn);
+		struct frame_nr nr = pte_frame(*pte);
+		struct frame *fr = frame_of(&pg.frames, nr);
+		uint64_t flags = *pte & PTE_DIRTY;
+
+		if (pte_state(*pte) != PAGE_HELD || *pte & (PTE_BUSY | PTE_NO_ACCESS) ||
+		    atomic_load(&fr->flags) & (FRAME_WRITING | FRAME_WATCHED))
+			continue;
+		if (!places_take(&pg.frames, 1))
+			break;
+		if (transport_map(&pg.transport, vpn, buf_addr(&pg.frames, fr->buf), 1, !flags)) {
+			places_give(&pg.frames, 1);
+			continue;
+		}
+		buf_give(&pg.frames, fr->buf);
+		fr->buf = BUF_NONE;
+		pte_set(pte, PAGE_MAPPED, nr.v, flags);
+		tlb_mapped(vpn);
+		event_log(&pg.telemetry, EVENT_REFILL, vpn, fr->ref.v);
+	}
+	f->is_filled = false;
 }
 
 /* Map lock held (shared): the region @r stays as it is. */
@@ -293,6 +338,8 @@ static enum step look_at_page(struct fault *f, const struct region *r)
 		return STEP_ERROR;
 	lock_acquire(leaf.lock);
 	enum step step = serve_pte(f, leaf, r);
+	if (tlb_is_on())
+		map_unit(f, leaf);
 	lock_release(leaf.lock);
 	return step;
 }
@@ -364,16 +411,19 @@ static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, ui
 		}
 		buf_give(&pg.frames, fr->buf);
 		fr->buf = BUF_NONE;
-		page_mapped(leaf_pte(leaf, read_vpn(f, i)), f->frame[i], is_dirty);
+		page_mapped(
+		    f, read_vpn(f, i), leaf_pte(leaf, read_vpn(f, i)), f->frame[i], is_dirty);
 		f->places--;
 	}
 }
 
 /* Whether page @i of the read is to be mapped: the first of what was read ahead stays HELD, so
- * that its touch is seen. */
+ * that its touch is seen; with a trap TLB all but the one that was touched. */
 static bool is_to_map(const struct fault *f, uint32_t i)
 {
-	return i < f->nr_read && !f->page[i].result && !(f->is_ahead && i == f->self);
+	if (i >= f->nr_read || f->page[i].result)
+		return false;
+	return tlb_is_on() ? !f->is_ahead && i == f->self : !(f->is_ahead && i == f->self);
 }
 
 /* Pages from @i on that one call can map. */
@@ -401,13 +451,15 @@ static void finish_read(struct fault *f)
 			run = map_run(f, i);
 			map_read_run(f, leaf, i, i + run);
 		} else {
-			uint64_t *pte = leaf_pte(leaf, f->vpn);
+			uint64_t *pte = leaf_pte(leaf, read_vpn(f, i));
 
 			pte_set(pte, PAGE_HELD, f->frame[i].v, 0);
 			if (LIKELY(!(*pte & PTE_LOCKED)))
 				policy_insert(f->frame[i], DISTANCE_NEVER);
 		}
 	}
+	if (tlb_is_on())
+		map_unit(f, leaf);
 	lock_release(leaf.lock);
 	event_log(&pg.telemetry, EVENT_READ_DONE, f->vpn, f->page[f->self].ref.v);
 	/* Waiters of one window share few events; waking each event once would need a set. */
@@ -480,6 +532,31 @@ static void wait_for_room(uint32_t nr)
 	stall_end(&pg.telemetry, now_ns());
 }
 
+static void wait_for_entry(struct fault *f)
+{
+	if (tlb_make_room(f->vpn))
+		return;
+	stall_begin(&pg.telemetry, now_ns());
+	engine_will_block();
+	reclaim_wait_entry();
+	stall_end(&pg.telemetry, now_ns());
+}
+
+/* With a trap TLB a place comes with an entry. Return: places taken. */
+static uint32_t take_place(struct fault *f)
+{
+	if (tlb_is_on() && !f->has_entry)
+		f->has_entry = tlb_pin(f->vpn);
+	return tlb_is_on() && !f->has_entry ? 0 : places_take(&pg.frames, 1);
+}
+
+static void entry_return(struct fault *f)
+{
+	if (f->has_entry)
+		tlb_unpin(f->vpn);
+	f->has_entry = false;
+}
+
 /* Places not needed after all, or not for every page read ahead. */
 static void places_return(struct fault *f)
 {
@@ -494,14 +571,18 @@ static enum step serve(struct fault *f)
 {
 	for (;;) {
 		if (!f->places)
-			f->places = places_take(&pg.frames, 1);
+			f->places = take_place(f);
 		enum step step = look(f);
+		bool had_entry = f->has_entry;
 
 		if (step == STEP_READ)
 			step = read_pages(f);
 		places_return(f);
+		entry_return(f);
 		if (step == STEP_WAIT)
 			wait_for_page(f);
+		else if (step == STEP_ROOM && tlb_is_on() && !had_entry)
+			wait_for_entry(f);
 		else if (step == STEP_ROOM)
 			wait_for_room(f->need);
 		else
@@ -545,9 +626,10 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 	f.is_ahead = true;
 	f.window = window;
 	f.need = 1;
+	f.has_entry = f.is_filled = false;
 	pager_enter();
 	do {
-		f.places = places_take(&pg.frames, 1);
+		f.places = tlb_is_on() ? 0 : places_take(&pg.frames, 1);
 		step = look(&f);
 		if (step == STEP_READ) {
 			read_window(&f, SWAP_SLEEP);
@@ -578,11 +660,12 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.places = 0;
 	f.window.nr = 0;
 	f.need = 1;
+	f.has_entry = f.is_filled = false;
 	pager_enter();
 	enum step step = serve(&f);
 	account(&f, step, began);
 	pager_publish(f.kind == KIND_MAJOR);
-	if (step == STEP_DONE && (atomic_load(&pg.frames.places_free) < (int32_t)pg.places_low))
+	if (step == STEP_DONE && frames_room() < (int32_t)pg.places_low)
 		reclaim_kick();
 	pager_leave();
 	if (step == STEP_INVALID)

@@ -128,6 +128,7 @@ static int build_child(void)
 	if (fd < 0)
 		return fd;
 	transport_init(&pg.transport, fd);
+	pg.transport.is_silent = pager_is_silent();
 	atomic_store(&pg.nr_inside, 0);
 	atomic_store(&pg.gate_opened.nr_waiting, 0);
 	for (uint32_t i = 0; i < NR_PAGE_EVENTS; i++)

@@ -11,6 +11,7 @@
  *     fork.c       two pagers out of one       sample.c    memory outside
  *     vfork.c      who borrows our memory      resident.c  the end of paging
  *     source.c     files behind regions
+ *     trap_tlb.c   fewer pages mapped
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -23,6 +24,7 @@
 #include "pager/pager.h"
 #include "pager/region.h"
 #include "pager/source.h"
+#include "pager/trap_tlb.h"
 #include "policy/policy.h"
 #include "swap/store.h"
 #include "telemetry/telemetry.h"
@@ -63,7 +65,8 @@ struct pager {
 	struct lock policy_lock;  /* rank LOCK_POLICY */
 	const struct policy_ops *policy_ops;
 	struct policy *policy;            /* [policy_lock] */
-	uint32_t places_low, places_high; /* [const] watermarks, in places */
+	uint32_t places_low, places_high; /* [const] watermarks of frames_room() */
+	uint32_t hold_reserve;            /* [const] buffers that the trap TLB leaves to others */
 	uint32_t inline_threads; /* [const] with more threads faulting, the pager thread unmaps */
 
 	_Atomic uint32_t
@@ -79,6 +82,7 @@ struct pager {
 	_Atomic uint32_t park_wanted;
 	struct event parked;
 
+	struct trap_tlb tlb;
 	struct telemetry telemetry;
 	const void *zeros; /* MAX_AROUND pages */
 };
@@ -98,6 +102,9 @@ extern struct pager pg;
 void pager_enter(void);
 void pager_leave(void);
 
+/* Whether every fault is to be counted before its thread goes on: engine `uffd`. */
+bool pager_is_silent(void);
+
 struct event *page_event(struct vpn vpn);
 /* Copy gauges into the counters that others see. */
 void pager_publish(bool with_swap);
@@ -114,6 +121,25 @@ static inline void ref_free(struct swap_ref ref)
 		swap_free(pg.swap, ref);
 }
 
+static inline bool tlb_is_on(void)
+{
+	return UNLIKELY(pg.tlb.geometry.entries);
+}
+
+/* Pages that may be resident without the others' getting in each other's way: those mapped, but
+ * with a trap TLB those that are not. */
+static inline uint32_t frames_usable(void)
+{
+	return tlb_is_on() ? pg.frames.nr_bufs : pg.frames.nr_places;
+}
+
+/* Of them, free ones. */
+static inline int32_t frames_room(void)
+{
+	return tlb_is_on() ? (int32_t)atomic_load(&pg.frames.bufs_free)
+	                   : atomic_load(&pg.frames.places_free);
+}
+
 /* --- reclaim.c --- */
 
 int reclaim_init(void);
@@ -127,10 +153,18 @@ uint32_t reclaim_batch(void);
  * now, harmlessly too. Context: thread, nothing held. */
 void reclaim_frames(const struct frame_nr *frames, uint32_t nr);
 
-/* Return when @nr places and buffers may be had, or perhaps fewer, but one at least: reclaims, or
- * waits for whoever does. Ends the process if swap is full and nothing can be evicted. Context:
- * fault, nothing held. */
+/* Return when @nr places and buffers may be had, or perhaps fewer, but one at least (0: only a
+ * buffer): reclaims, or waits for whoever does. Ends the process if swap is full and nothing can be
+ * evicted. Context: fault, nothing held. */
 void reclaim_wait(uint32_t nr);
+
+/* The same after tlb_make_room() has failed. */
+void reclaim_wait_entry(void);
+
+/* Unmap what is MAPPED of the @nr pages from @vpn on, in one L1 table; all of it stays in its
+ * frames. @is_watched: for tlb_unmapped(). Return: whether none is MAPPED any more. Context: fault,
+ * reclaim lock held, and no other. */
+bool reclaim_hide(struct vpn vpn, uint32_t nr, bool is_watched);
 
 /* Look whether the pager thread should run, and wake (start) it. */
 void reclaim_kick(void);

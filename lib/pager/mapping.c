@@ -149,6 +149,10 @@ static void discard_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	uint32_t *nr_places = arg;
 	enum page_state state = pte_state(*pte);
 
+	if (tlb_is_on() && state == PAGE_MAPPED)
+		tlb_unmapped(vpn, false);
+	else if (tlb_is_on())
+		tlb_forget(vpn);
 	if (state == PAGE_SWAPPED) {
 		swap_free(pg.swap, (struct swap_ref){pte_payload(*pte)});
 	} else if (state != PAGE_NONE) {
@@ -376,8 +380,8 @@ static void populate_new(uintptr_t addr, size_t len, int prot, int flags)
 	                 mlock_populates();
 
 	if (is_wanted && prot & (PROT_READ | PROT_WRITE))
-		mapping_populate(addr, addr + MIN(len, (size_t)pg.frames.nr_places << PAGE_SHIFT),
-		    POPULATE_LOCK);
+		mapping_populate(
+		    addr, addr + MIN(len, (size_t)frames_usable() << PAGE_SHIFT), POPULATE_LOCK);
 }
 
 long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset)

@@ -61,7 +61,7 @@ static bool is_privileged(void)
 int mlock_may(size_t bytes)
 {
 	uint64_t locked = bytes_marked(WINDOW_START, WINDOW_END, REGION_LOCKED) + bytes;
-	uint32_t places = pg.frames.nr_places;
+	uint32_t places = frames_usable();
 	struct rlimit limit = {0};
 
 	if (!is_privileged()) {

@@ -28,6 +28,11 @@ static int sink_fault(uintptr_t addr, bool is_write)
 
 static const struct engine_sink sink = {.fault = sink_fault};
 
+bool pager_is_silent(void)
+{
+	return pg.config.tlb.entries;
+}
+
 struct event *page_event(struct vpn vpn)
 {
 	return &pg.page_event[vpn.v % NR_PAGE_EVENTS];
@@ -188,6 +193,11 @@ static void describe(const struct pager_config *c, const char *how)
 	snprintf(p->policy, sizeof(p->policy), "%s", pg.policy_ops->name);
 	snprintf(p->swap, sizeof(p->swap), "%.200s (%s)", c->swap_dir, how);
 	atomic_store(&p->frames_budget, pg.frames.nr_frames);
+	p->tlb_entries = c->tlb.entries;
+	p->tlb_ways = c->tlb.ways;
+	p->tlb_pages = 1u << c->tlb_shift;
+	snprintf(p->tlb_replacement, sizeof(p->tlb_replacement), "%s",
+	    tlb_replacement_name(c->tlb.replacement));
 	atomic_store(&p->state, 2);
 }
 
@@ -208,6 +218,7 @@ static int start_engine(const char *asked, char *why, size_t why_bytes)
 	if (fd < 0)
 		return fail(fd, why, why_bytes, "userfaultfd", "see `faultline doctor`");
 	transport_init(&pg.transport, fd);
+	pg.transport.is_silent = pager_is_silent();
 	int err = pg.engine->start(fd, &sink);
 	if (err) {
 		sys_call1(SYS_close, fd);
@@ -248,8 +259,10 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 	                    : !strcmp(config->reclaim, "inline") ? UINT32_MAX
 	                                                         : 3;
 	uint64_t nr_frames = MIN(config->ram_bytes >> PAGE_SHIFT, UINT32_MAX / 2);
-	if (nr_frames < PAGER_MIN_FRAMES) {
-		snprintf(why, why_bytes, "--ram: less than %u pages; give more", PAGER_MIN_FRAMES);
+	if (nr_frames < pager_min_frames(config)) {
+		snprintf(why, why_bytes, "--ram: less than %llu pages; give more%s",
+		    (unsigned long long)pager_min_frames(config),
+		    config->tlb.entries ? ", or --tlb fewer entries" : "");
 		return -EINVAL;
 	}
 	int err = swap_open(config->swap_dir, config->swap_bytes, &pg.swap, &how);
@@ -263,7 +276,10 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 	if (!err)
 		err = source_init();
 	if (!err)
-		err = frames_init(&pg.frames, (uint32_t)nr_frames);
+		err = tlb_init(&pg.tlb, &config->tlb, config->tlb_shift);
+	if (!err)
+		err = frames_init(
+		    &pg.frames, (uint32_t)nr_frames, config->tlb.entries << config->tlb_shift);
 	if (!err)
 		err = reclaim_init();
 	pg.zeros = meta_map(MAX_AROUND * PAGE_BYTES);

@@ -9,6 +9,7 @@
 
 #include "base/types.h"
 #include "faultline/telemetry.h"
+#include "mmu/tlb_geometry.h"
 
 struct pager_config {
 	uint64_t ram_bytes;     /* frame budget; at least PAGER_MIN_FRAMES pages */
@@ -17,12 +18,23 @@ struct pager_config {
 	char swap_dir[256];
 	char engine[16]; /* "auto", "sigbus", "uffd" */
 	char policy[16];
-	char telemetry[64];   /* path of the CLI's telemetry file, "" = private counters */
-	bool samples_outside; /* nobody else does */
-	char reclaim[16];     /* "auto", "thread", "inline": who unmaps; tuning only */
+	char telemetry[64];      /* path of the CLI's telemetry file, "" = private counters */
+	bool samples_outside;    /* nobody else does */
+	char reclaim[16];        /* "auto", "thread", "inline": who unmaps; tuning only */
+	struct tlb_geometry tlb; /* entries 0: none */
+	uint32_t tlb_shift;      /* pages that one entry covers: 1 << this; 0 or 9 */
 };
 
 #define PAGER_MIN_FRAMES 64u
+
+/*
+ * The smallest budget that goes with the trap TLB of @config: half of the frames are for pages that
+ * it does not show. Return: frames.
+ */
+static inline uint64_t pager_min_frames(const struct pager_config *config)
+{
+	return MAX((uint64_t)config->tlb.entries << config->tlb_shift << 1, PAGER_MIN_FRAMES);
+}
 
 /*
  * Start managing memory in this process. Idempotent. On failure nothing is managed and @why (at

@@ -29,11 +29,13 @@
 #include "base/sys.h"
 #include "base/thread.h"
 
+#define TLB_RESERVE  16u   /* see hold_reserve: reads and writes want a few at a time; guess */
 #define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes: four batches; guess */
 
 static void clear_chosen(struct frame_nr nr)
 {
-	atomic_fetch_and(&frame_of(&pg.frames, nr)->flags, (uint8_t)~FRAME_CHOSEN);
+	atomic_fetch_and(
+	    &frame_of(&pg.frames, nr)->flags, (uint8_t) ~(FRAME_CHOSEN | FRAME_WATCHED));
 }
 
 static bool is_chosen(struct frame_nr nr)
@@ -73,6 +75,7 @@ static void policy_held(struct frame_nr nr)
 {
 	lock_acquire(&pg.policy_lock);
 	clear_chosen(nr);
+	atomic_fetch_or(&frame_of(&pg.frames, nr)->flags, FRAME_WATCHED);
 	pg.policy_ops->held(pg.policy, nr);
 	lock_release(&pg.policy_lock);
 }
@@ -81,8 +84,10 @@ static uint32_t policy_choose(struct choice *ret_choices, uint32_t nr)
 {
 	lock_acquire(&pg.policy_lock);
 	nr = pg.policy_ops->choose(pg.policy, ret_choices, nr);
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
+		clear_chosen(ret_choices[i].frame);
 		atomic_fetch_or(&frame_of(&pg.frames, ret_choices[i].frame)->flags, FRAME_CHOSEN);
+	}
 	lock_release(&pg.policy_lock);
 	return nr;
 }
@@ -95,6 +100,8 @@ struct victim {
 	uint32_t buf; /* BUF_NONE: nothing to keep */
 	bool evict;   /* else hold */
 	bool is_dirty, no_access;
+	bool is_hidden;  /* by the trap TLB: the policy knows nothing of it */
+	bool is_watched; /* likewise: for tlb_unmapped() */
 };
 
 struct batch {
@@ -107,6 +114,8 @@ static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
 {
 	struct frame *f = frame_of(&pg.frames, nr);
 
+	if (tlb_is_on())
+		tlb_forget(vpn);
 	if (*pte & PTE_DIRTY) {
 		writeback_queue(nr);
 		return false;
@@ -153,6 +162,8 @@ static bool take_choice(struct batch *b, struct choice c)
 		freed = evict_held(pte, vpn, c.frame);
 	} else {
 		policy_held(c.frame);
+		/* Unmapped by the trap TLB already. Nothing is freed, but the policy has got on. */
+		freed = tlb_is_on();
 	}
 	lock_release(leaf.lock);
 	return freed;
@@ -177,7 +188,8 @@ static void put_back(struct victim *v)
 
 	lock_acquire(leaf.lock);
 	*leaf_pte(leaf, v->vpn) &= ~PTE_BUSY;
-	policy_insert(v->frame, DISTANCE_NEVER);
+	if (!v->is_hidden)
+		policy_insert(v->frame, DISTANCE_NEVER);
 	lock_release(leaf.lock);
 	event_signal(page_event(v->vpn));
 }
@@ -189,6 +201,8 @@ static void assign_buffers(struct batch *b)
 	/* The last buffers are for reads: a page that waits for one must not wait for a write. */
 	uint32_t reserve = MIN(pg.frames.nr_bufs / 4, MAX_WINDOW);
 
+	if (b->nr && b->v[0].is_hidden)
+		reserve = pg.hold_reserve;
 	for (uint32_t i = 0; i < b->nr; i++)
 		want += !b->v[i].evict || b->v[i].is_dirty;
 	got = want ? bufs_take(&pg.frames, bufs, want, reserve) : 0;
@@ -196,7 +210,7 @@ static void assign_buffers(struct batch *b)
 		struct victim v = b->v[i];
 
 		if (!v.evict || v.is_dirty) {
-			if (used == got && !v.evict && !v.is_dirty) {
+			if (used == got && !v.evict && !v.is_dirty && !v.is_hidden) {
 				v.evict = true; /* clean: no buffer, no second chance */
 			} else if (used == got) {
 				put_back(&v);
@@ -295,6 +309,8 @@ static void settle(struct victim *v)
 	struct frame *f = frame_of(&pg.frames, v->frame);
 
 	lock_acquire(leaf.lock);
+	if (tlb_is_on())
+		tlb_unmapped(v->vpn, v->is_watched);
 	if (v->buf == BUF_NONE) {
 		/* Clean: its bytes are in swap, or in its file. */
 		ensure(!swap_ref_is_none(f->ref) || f->source);
@@ -307,11 +323,72 @@ static void settle(struct victim *v)
 		event_log(&pg.telemetry, EVENT_HOLD, v->vpn, f->ref.v);
 		if (v->evict)
 			writeback_queue(v->frame);
-		else
+		else if (!v->is_hidden)
 			policy_held(v->frame);
 	}
 	lock_release(leaf.lock);
 	event_signal(page_event(v->vpn));
+}
+
+/* Take the pages of the batch, all BUSY, out of the program, as far as there are buffers. */
+static void unmap_batch(struct batch *b)
+{
+	sort_by_vpn(b);
+	assign_buffers(b);
+	protect_dirty(b);
+	save_bytes(b);
+	unmap_all(b);
+	bool is_hidden = b->nr && b->v[0].is_hidden;
+	/* What stays in its frame has a buffer: its place goes before settle() lets go of the trap
+	 * TLB's entry, so that who gets that finds a place. An evicted page's frame goes first. */
+	if (is_hidden)
+		places_give(&pg.frames, b->nr);
+	for (uint32_t i = 0; i < b->nr; i++)
+		settle(&b->v[i]);
+	if (!is_hidden)
+		places_give(&pg.frames, b->nr);
+}
+
+bool reclaim_hide(struct vpn vpn, uint32_t nr, bool is_watched)
+{
+	struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
+	struct batch b;
+	uint32_t left = 0;
+
+	b.nr = 0;
+	if (!leaf.pte)
+		return true;
+	lock_acquire(leaf.lock);
+	for (uint32_t i = 0; i < nr; i++) {
+		struct vpn page = {vpn.v + i};
+		uint64_t *pte = leaf_pte(leaf, page);
+		struct frame_nr frame = pte_frame(*pte);
+
+		if (pte_state(*pte) != PAGE_MAPPED)
+			continue;
+		/* Rescued from a write that still needs its buffer: later. */
+		if (b.nr == MAX_BATCH || *pte & PTE_BUSY ||
+		    atomic_load(&frame_of(&pg.frames, frame)->flags) & FRAME_WRITING) {
+			left++;
+			continue;
+		}
+		b.v[b.nr++] = (struct victim){
+		    .vpn = page,
+		    .frame = frame,
+		    .buf = BUF_NONE,
+		    .is_dirty = *pte & PTE_DIRTY,
+		    .no_access = *pte & PTE_NO_ACCESS,
+		    .is_hidden = true,
+		    .is_watched = is_watched,
+		};
+		*pte |= PTE_BUSY;
+	}
+	lock_release(leaf.lock);
+	uint32_t nr_taken = b.nr;
+	unmap_batch(&b);
+	if (left && b.nr == MAX_BATCH)
+		return reclaim_hide(vpn, nr, is_watched);
+	return !left && b.nr == nr_taken;
 }
 
 /* Do what was chosen, and let go of the reclaim lock. Return: places and buffers freed. */
@@ -323,14 +400,7 @@ static uint32_t unmap_choices(const struct choice *choices, uint32_t nr)
 	b.nr = 0;
 	for (uint32_t i = 0; i < nr; i++)
 		bufs_freed += take_choice(&b, choices[i]);
-	sort_by_vpn(&b);
-	assign_buffers(&b);
-	protect_dirty(&b);
-	save_bytes(&b);
-	unmap_all(&b);
-	for (uint32_t i = 0; i < b.nr; i++)
-		settle(&b.v[i]);
-	places_give(&pg.frames, b.nr);
+	unmap_batch(&b);
 	lock_release(&pg.reclaim_lock);
 	if (b.nr || bufs_freed)
 		event_signal(&pg.frames.freed);
@@ -344,7 +414,7 @@ uint32_t reclaim_batch(void)
 	struct choice choices[MAX_BATCH];
 
 	lock_acquire(&pg.reclaim_lock);
-	uint32_t nr = policy_choose(choices, MAX(MIN(MAX_BATCH, pg.frames.nr_places / 8), 2u));
+	uint32_t nr = policy_choose(choices, MAX(MIN(MAX_BATCH, frames_usable() / 8), 2u));
 	return unmap_choices(choices, nr);
 }
 
@@ -431,6 +501,15 @@ static _Noreturn void out_of_memory(void)
 		sys_call2(SYS_kill, sys_call0(SYS_getpid), 9);
 }
 
+/* With a trap TLB a fault needs buffers, for what it hides; its place comes with the entry. */
+static bool may_go_on(uint32_t nr)
+{
+	if (tlb_is_on())
+		return frames_room() > (int32_t)pg.hold_reserve &&
+		       (!nr || atomic_load(&pg.frames.places_free) > 0);
+	return atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0;
+}
+
 void reclaim_wait(uint32_t nr)
 {
 	uint32_t ticket = event_begin(&pg.frames.freed);
@@ -439,15 +518,14 @@ void reclaim_wait(uint32_t nr)
 	     i++)
 		if (!reclaim_batch())
 			break;
-	bool has_room =
-	    atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0;
+	bool has_room = may_go_on(nr);
 
 	/* Beside the pager thread's: while one waits for the disk, the other computes checksums. */
 	if (has_room || reclaim_batch() || writeback_run()) {
 		event_cancel(&pg.frames.freed);
 		return;
 	}
-	if (atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0) {
+	if (may_go_on(nr)) {
 		event_cancel(&pg.frames.freed);
 		return;
 	}
@@ -462,10 +540,25 @@ void reclaim_wait(uint32_t nr)
 	event_cancel(&pg.frames.freed);
 }
 
+void reclaim_wait_entry(void)
+{
+	uint32_t ticket = event_begin(&pg.frames.freed);
+
+	if (!may_go_on(0)) {
+		event_cancel(&pg.frames.freed);
+		reclaim_wait(0);
+		return;
+	}
+	/* Others are filling all entries of the set, or a victim is being written. Bounded: the
+	 * one may have ended before the ticket was taken. */
+	if (!writeback_run() && atomic_load(&pg.frames.freed.seq) == ticket)
+		futex_wait(&pg.frames.freed.seq, ticket, 100000);
+	event_cancel(&pg.frames.freed);
+}
+
 static bool is_short(void)
 {
-	return atomic_load(&pg.frames.places_free) < (int32_t)pg.places_low &&
-	       stall_nr_active() > pg.inline_threads;
+	return frames_room() < (int32_t)pg.places_low && stall_nr_active() > pg.inline_threads;
 }
 
 /* Bring the free places up to the high watermark. Return: anything was done. */
@@ -475,7 +568,7 @@ static bool refill_places(void)
 
 	if (!is_short())
 		return false;
-	while (atomic_load(&pg.frames.places_free) < (int32_t)pg.places_high) {
+	while (frames_room() < (int32_t)pg.places_high) {
 		bool freed = reclaim_batch() > 0;
 
 		any |= freed;
@@ -586,20 +679,23 @@ void reclaim_after_fork(void)
 
 int reclaim_init(void)
 {
-	uint32_t reserve = MIN(pg.frames.nr_bufs / 4, MAX_WINDOW);
 	uint32_t nr = pg.frames.nr_frames;
+	/* With a trap TLB most frames are buffers, but policies watch as many as without. */
+	uint32_t nr_bufs = MIN(pg.frames.nr_bufs, frames_pool_size(nr));
+	uint32_t reserve = MIN(nr_bufs / 4, MAX_WINDOW);
 
 	lock_init(&pg.reclaim_lock, LOCK_RECLAIM);
 	lock_init(&pg.policy_lock, LOCK_POLICY);
 	pg.write_head = UINT32_MAX;
-	pg.places_low = MIN(MAX(pg.frames.nr_places / 32, 4u), 256u);
-	pg.places_high = pg.places_low * 2;
+	pg.hold_reserve = tlb_is_on() ? MIN(pg.frames.nr_bufs / 4, TLB_RESERVE) : 0;
+	pg.places_low = pg.hold_reserve + MIN(MAX(frames_usable() / 32, 4u), 256u);
+	pg.places_high = pg.places_low + MIN(MAX(frames_usable() / 32, 4u), 256u);
 	pg.policy = meta_map(page_round_up(pg.policy_ops->state_bytes(nr)));
 	if (!pg.policy)
 		return -ENOMEM;
 	/* Held pages may fill the pool but for the reads' reserve and the writes under way: with
 	 * too few buffers there, unmapping waits for the disk. */
-	uint32_t slack = reserve + MIN(MAX_IN_WRITE, pg.frames.nr_bufs / 4);
-	pg.policy_ops->init(pg.policy, nr, pg.frames.nr_bufs - slack);
+	uint32_t slack = reserve + MIN(MAX_IN_WRITE, nr_bufs / 4);
+	pg.policy_ops->init(pg.policy, nr, nr_bufs - slack);
 	return 0;
 }

@@ -40,6 +40,10 @@ static void move_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	enum page_state state = pte_state(pte);
 
 	/* The kernel forgets write-protection when it moves a mapping: nothing is known clean. */
+	if (tlb_is_on() && state == PAGE_MAPPED)
+		tlb_unmapped(vpn, false); /* touched since pager_mremap() flushed it */
+	else if (tlb_is_on())
+		tlb_forget(vpn);
 	if (state == PAGE_MAPPED)
 		pte = pte_make(
 		    state, pte_payload(pte), (pte & (PTE_NO_ACCESS | PTE_LOCKED)) | PTE_DIRTY);
@@ -404,6 +408,17 @@ static bool is_file_backed(uintptr_t start, uintptr_t end)
 	return false;
 }
 
+/* What moves is not in the TLB where it goes. */
+static void flush_tlb(uintptr_t start, uintptr_t end)
+{
+	uint64_t mask = sys_signals_block(false);
+
+	pager_enter();
+	tlb_flush(start, end);
+	pager_leave();
+	sys_signals_restore(mask);
+}
+
 long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uintptr_t new_addr)
 {
 	struct remap m = {.old = old,
@@ -420,6 +435,8 @@ long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uint
 		return -EINVAL;
 	if (m.new_len > WINDOW_END - WINDOW_START)
 		return -ENOMEM;
+	if (tlb_is_on() && in_window(old))
+		flush_tlb(old, old + m.old_len);
 	uint64_t mask = mapping_begin(old, old + m.old_len);
 	long result = is_file_backed(old, old + MAX(m.old_len, PAGE_BYTES)) ? -EINVAL : remap(&m);
 	result = mapping_end(mask, result);

@@ -21,6 +21,7 @@
 #include "base/size.h"
 #include "base/sys.h"
 #include "pager/pager.h"
+#include "pager/trap_tlb.h"
 #include "policy/policy.h"
 #include "preload/guard.h"
 #include "preload/reexec.h"
@@ -112,6 +113,26 @@ static void copy_option(char *to, size_t bytes, const char *name, const char *fa
 	strcpy(to, value);
 }
 
+static void read_tlb(struct pager_config *c)
+{
+	const char *text = option("FAULTLINE_TLB", ""), *page = option("FAULTLINE_PAGE_SIZE", "4K");
+	char why[200];
+	uint64_t bytes;
+
+	if (size_parse(page, &bytes) || (bytes != PAGE_BYTES && bytes != PAGE_BYTES << 9))
+		refuse("FAULTLINE_PAGE_SIZE", page, "not a page size; choose 4K or 2M");
+	if (bytes != PAGE_BYTES && !*text)
+		refuse("FAULTLINE_PAGE_SIZE", page,
+		    "larger pages are a TLB's; give FAULTLINE_TLB too");
+	c->tlb_shift = bytes == PAGE_BYTES ? 0 : 9;
+	c->tlb = (struct tlb_geometry){0};
+	if (!*text)
+		return;
+	if (tlb_geometry_parse(text, false, &c->tlb, why, sizeof(why)) ||
+	    tlb_geometry_check(&c->tlb, why, sizeof(why)))
+		refuse("FAULTLINE_TLB", text, why);
+}
+
 static void read_config(struct pager_config *c)
 {
 	const uint64_t min = PAGER_MIN_FRAMES * PAGE_BYTES;
@@ -126,6 +147,7 @@ static void read_config(struct pager_config *c)
 	copy_option(c->policy, sizeof(c->policy), "FAULTLINE_POLICY", policies[0]->name);
 	copy_option(c->telemetry, sizeof(c->telemetry), "FAULTLINE_TELEMETRY", "");
 	copy_option(c->reclaim, sizeof(c->reclaim), "FAULTLINE_RECLAIM", "auto");
+	read_tlb(c);
 }
 
 static void fork_prepare(void)

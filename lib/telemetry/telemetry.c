@@ -122,6 +122,10 @@ int telemetry_after_fork(struct telemetry *t, const char *path)
 	memcpy(t->p->policy, parent->policy, sizeof(parent->policy));
 	memcpy(t->p->swap, parent->swap, sizeof(parent->swap));
 	memcpy(t->p->program, parent->program, sizeof(parent->program));
+	memcpy(t->p->tlb_replacement, parent->tlb_replacement, sizeof(parent->tlb_replacement));
+	t->p->tlb_entries = parent->tlb_entries;
+	t->p->tlb_ways = parent->tlb_ways;
+	t->p->tlb_pages = parent->tlb_pages;
 	atomic_store(&t->p->frames_budget, atomic_load(&parent->frames_budget));
 	atomic_store(&t->p->resident_why, atomic_load(&parent->resident_why));
 	atomic_store(&t->p->state, 2);

@@ -20,7 +20,7 @@ Test(frame, budget_is_split_and_never_exceeded, SKIP_UNDER_TSAN)
 
 		memset(&f, 0, sizeof(f));
 		/* One pool per process: only the arithmetic is looked at for the others. */
-		int err = frames_init(&f, budget);
+		int err = frames_init(&f, budget, 0);
 		cr_assert(budget == 64 ? err == 0 : err == 0 || err == -17);
 		cr_expect_eq(f.nr_bufs + f.nr_places, budget);
 		cr_expect_geq(f.nr_bufs, 16);
@@ -30,7 +30,7 @@ Test(frame, budget_is_split_and_never_exceeded, SKIP_UNDER_TSAN)
 
 Test(frame, places_run_out_exactly, SKIP_UNDER_TSAN)
 {
-	cr_assert_eq(frames_init(&fs, 64), 0);
+	cr_assert_eq(frames_init(&fs, 64, 0), 0);
 	uint32_t n = fs.nr_places;
 	cr_expect_eq(places_take(&fs, n - 1), n - 1);
 	cr_expect_eq(places_take(&fs, 5), 1);
@@ -43,7 +43,7 @@ Test(frame, buffers_lowest_first_with_a_reserve, SKIP_UNDER_TSAN)
 {
 	uint32_t bufs[64];
 
-	cr_assert_eq(frames_init(&fs, 128), 0);
+	cr_assert_eq(frames_init(&fs, 128, 0), 0);
 	cr_assert_eq(fs.nr_bufs, 16);
 	cr_expect_eq(bufs_take(&fs, bufs, 64, 4), 12);
 	cr_expect_eq(bufs_take(&fs, bufs + 12, 64, 4), 0);
@@ -61,7 +61,7 @@ Test(frame, giving_a_buffer_twice_is_caught, SKIP_UNDER_TSAN, .signal = SIGABRT)
 {
 	uint32_t buf;
 
-	cr_assert_eq(frames_init(&fs, 64), 0);
+	cr_assert_eq(frames_init(&fs, 64, 0), 0);
 	bufs_take(&fs, &buf, 1, 0);
 	buf_give(&fs, buf);
 	buf_give(&fs, buf);
@@ -72,7 +72,7 @@ Test(frame, numbers_are_unique_and_peak_is_kept, SKIP_UNDER_TSAN)
 	struct frame_nr nr[64];
 	bool seen[64] = {false};
 
-	cr_assert_eq(frames_init(&fs, 64), 0);
+	cr_assert_eq(frames_init(&fs, 64, 0), 0);
 	for (uint32_t i = 0; i < 64; i++) {
 		nr[i] = frame_take(&fs, (struct vpn){100 + i});
 		cr_assert_lt(nr[i].v, 64);
