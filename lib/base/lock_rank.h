@@ -16,6 +16,9 @@ enum lock_rank {
 	LOCK_TLB,     /* the trap TLB's entries: pager/trap_tlb.h; a few instructions */
 	LOCK_POLICY,  /* the replacement policy: pager/reclaim.c */
 	LOCK_FRAME,   /* free frames and pool buffers: frame/frame.h */
+	LOCK_CODEC,   /* one codec's working memory: swap/room.h; held over one page */
+	LOCK_TIER,    /* the compressed tier's tables: swap/tier.h; moves compressed bytes */
+	LOCK_ROOM,    /* free segments of its memory: swap/room.h */
 	LOCK_SLOT,    /* the slot map: swap/slots.h */
 	LOCK_RING,  /* one io_uring: swap/backend_uring.c; held while its owner submits and reaps */
 	LOCK_META,  /* metadata memory: base/meta.h */

@@ -27,10 +27,12 @@
 #include "base/meta.h"
 #include "base/sys.h"
 #include "swap/checksum.h"
+#include "swap/room.h"
 #include "swap/store_internal.h"
 
 #define CHUNK         128u        /* pages per round of transfers: 512 KiB */
 #define COLLECT_EVERY 1024u       /* frees between two looks for children that have ended; guess */
+#define TRIM_CHUNKS   64u         /* at a time: 2 MiB; guess */
 #define LIMIT_NS      1000000000u /* how long to believe that the disk is full; guess */
 
 struct swap_backend *(*swap_wrap_backend)(struct swap_backend *b);
@@ -102,8 +104,11 @@ void swap_close(struct swap *s)
 	swap_fork_fini(s);
 	if (s->backend)
 		s->backend->ops->close(s->backend);
-	if (atomic_load(&s->file_state) == FILE_OPEN)
+	if (atomic_load(&s->file_state) == FILE_OPEN) {
+		tier_close(s->tier);
 		slot_map_fini(&s->map);
+	}
+	room_close(s->room);
 	sys_call1(SYS_close, s->dir_fd);
 	meta_unmap(s, page_round_up(sizeof(*s)));
 }
@@ -126,20 +131,24 @@ int swap_file_begin(struct swap *s)
 
 static int file_open(struct swap *s)
 {
-	/* UINT32_MAX is SLOT_NONE. */
-	uint32_t nr_slots = (uint32_t)MIN(s->max_bytes >> PAGE_SHIFT, UINT32_MAX - 1);
+	uint32_t nr_slots = (uint32_t)MIN(s->max_bytes >> PAGE_SHIFT, REF_ENTRY - 1);
 	int err = s->backend ? 0 : swap_file_begin(s);
 
 	if (!err)
 		err = slot_map_init(&s->map, nr_slots);
-	if (err || !swap_wrap_backend)
+	if (err)
 		return err;
-	struct swap_backend *wrapped = swap_wrap_backend(s->backend);
-	if (!wrapped) {
-		slot_map_fini(&s->map);
-		return -ENOMEM;
+	if (swap_wrap_backend) {
+		struct swap_backend *wrapped = swap_wrap_backend(s->backend);
+
+		if (!wrapped) {
+			slot_map_fini(&s->map);
+			return -ENOMEM;
+		}
+		s->backend = wrapped;
 	}
-	s->backend = wrapped;
+	/* Without memory for its tables nothing is compressed. */
+	s->tier = s->room ? tier_open(s) : NULL;
 	return 0;
 }
 
@@ -234,7 +243,7 @@ static bool lift_limit(struct swap *s)
 	return true;
 }
 
-static void free_run(struct swap *s, struct slot first, uint32_t nr)
+void swap_free_run(struct swap *s, struct slot first, uint32_t nr)
 {
 	for (uint32_t i = 0; i < nr; i++)
 		slot_free(&s->map, (struct slot){first.v + i});
@@ -271,15 +280,11 @@ static int64_t make_exist(struct swap *s, struct slot first, uint32_t nr)
 		n = 0;
 	else
 		note_exist(s, (uint32_t)MIN(exist, (int64_t)s->map.nr_slots));
-	free_run(s, (struct slot){first.v + n}, nr - n);
+	swap_free_run(s, (struct slot){first.v + n}, nr - n);
 	return exist < 0 ? exist : n;
 }
 
-/*
- * Up to @want contiguous slots that exist on disk.
- * Return: how many, or -errno: -ENOSPC when there is none.
- */
-static int64_t take_run(struct swap *s, uint32_t want, struct slot *ret_first)
+int64_t swap_take_run(struct swap *s, uint32_t want, struct slot *ret_first)
 {
 	int64_t got = -ENOSPC;
 
@@ -293,6 +298,20 @@ static int64_t take_run(struct swap *s, uint32_t want, struct slot *ret_first)
 			limit_slots(s);
 	}
 	return got;
+}
+
+void swap_note_write(struct swap *s, int result, uint32_t nr)
+{
+	count(result ? &s->write_errors : &s->write_ops, 1);
+	if (!result)
+		count(&s->written_bytes, (uint64_t)nr << PAGE_SHIFT);
+}
+
+void swap_note_read(struct swap *s, int result, uint32_t nr)
+{
+	count(result ? &s->read_errors : &s->read_ops, 1);
+	if (!result)
+		count(&s->read_bytes, (uint64_t)nr << PAGE_SHIFT);
 }
 
 /* The transfer's pages are in their slots; or the slots are given up and the pages know why. */
@@ -312,14 +331,13 @@ static void settle_write(
 			slot_retire(&s->map, slot);
 	}
 	if (io->result) {
-		count(&s->write_errors, 1);
+		swap_note_write(s, io->result, nr);
 		/* A file that cannot be allocated ahead: look where it has been written before. */
 		if (io->result == -ENOSPC)
 			slot_limit(&s->map, UINT32_MAX);
 		return;
 	}
-	count(&s->write_ops, 1);
-	count(&s->written_bytes, (uint64_t)nr << PAGE_SHIFT);
+	swap_note_write(s, 0, nr);
 }
 
 /* Write each page of @list once. */
@@ -331,7 +349,7 @@ static void write_once(struct swap *s, struct swap_page **list, uint32_t nr)
 	r.nr_ios = r.nr_iov = 0;
 	while (n < nr) {
 		struct slot first;
-		int64_t got = take_run(s, nr - n, &first);
+		int64_t got = swap_take_run(s, nr - n, &first);
 
 		if (got < 0) {
 			for (uint32_t i = n; i < nr; i++)
@@ -351,17 +369,19 @@ static void write_once(struct swap *s, struct swap_page **list, uint32_t nr)
 		settle_write(s, &r.ios[i], &list[r.first_page[i]], round_pages(&r, i, n));
 }
 
+/* Write those of @pages that are not in the tier. */
 static void write_chunk(struct swap *s, struct swap_page *pages, uint32_t nr)
 {
 	struct swap_page *list[CHUNK];
-	uint32_t nr_failed = 0;
+	uint32_t nr_listed = 0, nr_failed = 0;
 
 	for (uint32_t i = 0; i < nr; i++)
-		list[i] = &pages[i];
-	write_once(s, list, nr);
-	for (uint32_t i = 0; i < nr; i++)
-		if (pages[i].result)
-			list[nr_failed++] = &pages[i];
+		if (!s->tier || pages[i].result)
+			list[nr_listed++] = &pages[i];
+	write_once(s, list, nr_listed);
+	for (uint32_t i = 0; i < nr_listed; i++)
+		if (list[i]->result)
+			list[nr_failed++] = list[i];
 	if (nr_failed)
 		write_once(s, list, nr_failed);
 }
@@ -376,8 +396,20 @@ void swap_write(struct swap *s, struct swap_page *pages, uint32_t nr)
 		count(&s->write_errors, 1);
 		return;
 	}
+	if (s->tier)
+		tier_store(s->tier, pages, nr);
 	for (uint32_t i = 0; i < nr; i += CHUNK)
 		write_chunk(s, &pages[i], MIN(nr - i, CHUNK));
+}
+
+void swap_offer(struct swap *s, struct swap_page *pages, uint32_t nr)
+{
+	if (!file_want(s) && s->tier) {
+		tier_store(s->tier, pages, nr);
+		return;
+	}
+	for (uint32_t i = 0; i < nr; i++)
+		pages[i].result = -EAGAIN;
 }
 
 /* --- in --- */
@@ -386,6 +418,7 @@ void swap_write(struct swap *s, struct swap_page *pages, uint32_t nr)
 struct source {
 	struct swap_backend *backend;
 	const uint64_t *checksum;
+	struct tier *tier;
 	struct generation *g; /* NULL: our own file */
 };
 
@@ -393,10 +426,10 @@ static struct source source_get(struct swap *s, uint32_t generation)
 {
 	if (generation == s->own) {
 		ensure(atomic_load(&s->file_state) == FILE_OPEN);
-		return (struct source){s->backend, s->map.checksum, NULL};
+		return (struct source){s->backend, s->map.checksum, s->tier, NULL};
 	}
 	struct generation *g = generation_get(s, generation);
-	return (struct source){g->backend, g->checksum, g};
+	return (struct source){g->backend, g->checksum, g->tier, g};
 }
 
 static void source_put(struct source *from)
@@ -408,6 +441,7 @@ static void source_put(struct source *from)
 static void verify(struct swap *s, const struct source *from, struct swap_page *page)
 {
 	page->result = 0;
+	page->from = SWAP_FROM_DISK;
 	if (page_checksum(page->buf) == from->checksum[ref_slot(page->ref).v])
 		return;
 	page->result = -EBADMSG;
@@ -430,6 +464,7 @@ static void settle_read(struct swap *s, const struct source *from, struct swap_i
 		struct swap_io one = {.first = ref_slot(pages[i].ref), .nr_iov = 1, .iov = &iov};
 
 		pages[i].result = io->result;
+		pages[i].from = SWAP_FROM_DISK;
 		if (nr > 1 &&
 		    !(pages[i].result = from->backend->ops->transfer(from->backend, &one, 1))) {
 			count(&s->read_ops, 1);
@@ -463,22 +498,65 @@ static void read_chunk(struct swap *s, struct swap_page *pages, uint32_t nr, enu
 	source_put(&from);
 }
 
+static bool is_entry(struct swap_ref ref)
+{
+	return ref.v & REF_ENTRY;
+}
+
+/* Pages from @pages on, @nr of them, that are read by the same means: of one generation, packed or
+ * not. */
+static uint32_t run_alike(const struct swap_page *pages, uint32_t nr)
+{
+	uint64_t mask = UINT64_MAX << 32 | REF_ENTRY;
+	uint32_t n = 1;
+
+	while (n < nr && n < CHUNK && !pages[n].from && !((pages[n].ref.v ^ pages[0].ref.v) & mask))
+		n++;
+	return n;
+}
+
+static void read_entries(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait)
+{
+	struct source from = source_get(s, ref_generation(pages[0].ref));
+
+	tier_read(from.tier, from.backend, pages, nr, wait);
+	source_put(&from);
+}
+
 void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait)
 {
-	for (uint32_t i = 0; i < nr;) {
-		uint32_t n = 1, generation = ref_generation(pages[i].ref);
+	uint32_t n;
 
-		while (i + n < nr && n < CHUNK && ref_generation(pages[i + n].ref) == generation)
-			n++;
-		read_chunk(s, &pages[i], n, wait);
-		i += n;
+	for (uint32_t i = 0; i < nr; i += n) {
+		n = 1;
+		if (pages[i].from)
+			continue;
+		n = run_alike(&pages[i], nr - i);
+		if (is_entry(pages[i].ref))
+			read_entries(s, &pages[i], n, wait);
+		else
+			read_chunk(s, &pages[i], n, wait);
 	}
+}
+
+uint32_t swap_read_memory(struct swap *s, struct swap_page *pages, uint32_t nr)
+{
+	uint32_t left = 0;
+
+	/* Only this process's own tier is in memory. */
+	for (uint32_t i = 0; i < nr; i++)
+		if (!is_entry(pages[i].ref) || ref_generation(pages[i].ref) != s->own)
+			left++;
+		else
+			left += tier_read_memory(s->tier, &pages[i], 1);
+	return left;
 }
 
 uint64_t swap_checksum(struct swap *s, struct swap_ref ref)
 {
 	struct source from = source_get(s, ref_generation(ref));
-	uint64_t checksum = from.checksum[ref_slot(ref).v];
+	uint64_t checksum = is_entry(ref) ? tier_checksum(from.tier, ref_entry(ref))
+	                                  : from.checksum[ref_slot(ref).v];
 
 	source_put(&from);
 	return checksum;
@@ -487,7 +565,10 @@ uint64_t swap_checksum(struct swap *s, struct swap_ref ref)
 void swap_free(struct swap *s, struct swap_ref ref)
 {
 	if (ref_generation(ref) == s->own) {
-		slot_free(&s->map, ref_slot(ref));
+		if (is_entry(ref))
+			tier_free(s->tier, ref_entry(ref));
+		else
+			slot_free(&s->map, ref_slot(ref));
 		/* Relaxed: a pace, nothing more. */
 		uint32_t n = atomic_fetch_add_explicit(&s->nr_frees, 1, memory_order_relaxed);
 		if ((n + 1) % COLLECT_EVERY == 0)
@@ -495,9 +576,66 @@ void swap_free(struct swap *s, struct swap_ref ref)
 		return;
 	}
 	struct generation *g = generation_get(s, ref_generation(ref));
-	if (slot_share_drop(g->live, ref_slot(ref)))
-		generation_put(g); /* that was the last */
+	bool is_last = is_entry(ref) ? tier_free(g->tier, ref_entry(ref))
+	                             : slot_share_drop(g->live, ref_slot(ref));
+	if (is_last)
+		generation_put(g);
 	generation_put(g);
+}
+
+/* --- the tier's share --- */
+
+int swap_tier_enable(struct swap *s, const char *codec, const struct swap_tier_memory *memory)
+{
+	return room_open(codec, memory, &s->room);
+}
+
+void swap_tier_share(struct swap *s, uint32_t nr_pages, uint32_t step)
+{
+	if (!s->room)
+		return;
+	atomic_store(&s->room->share, nr_pages / CHUNK_PAGES);
+	atomic_store(&s->room->ghosts, MAX(step / CHUNK_PAGES, 1u));
+}
+
+uint32_t swap_tier_trim(struct swap *s)
+{
+	if (atomic_load(&s->file_state) != FILE_OPEN || !s->tier)
+		return 0;
+	return tier_trim(s->tier, TRIM_CHUNKS);
+}
+
+bool swap_wants(struct swap *s, struct swap_ref ref)
+{
+	struct room *r = s->room;
+
+	if (!r || !atomic_load_explicit(&r->share, memory_order_relaxed))
+		return false;
+	if (is_entry(ref))
+		return ref_generation(ref) != s->own || !tier_is_in_memory(s->tier, ref_entry(ref));
+	/* On disk as it is: for lack of room then, if nearly all pages compress. */
+	uint32_t tries = atomic_load_explicit(&r->tries, memory_order_relaxed);
+	uint32_t successes = atomic_load_explicit(&r->successes, memory_order_relaxed);
+	return tries >= 32 && successes * 8 >= tries * 7;
+}
+
+void swap_check(struct swap *s)
+{
+	if (atomic_load(&s->file_state) != FILE_OPEN)
+		return;
+	slot_map_check(&s->map);
+	if (s->tier)
+		tier_check(s->tier);
+}
+
+static void tier_stats(struct room *r, struct swap_stats *ret_stats)
+{
+	ret_stats->tier_bytes = (uint64_t)atomic_load(&r->nr_taken) * CHUNK_BYTES;
+	ret_stats->packed_pages = atomic_load(&r->stored_pages);
+	ret_stats->packed_bytes = atomic_load(&r->stored_bytes);
+	ret_stats->tier_hits = atomic_load(&r->hits);
+	ret_stats->packed_reads = atomic_load(&r->disk_reads);
+	ret_stats->unpacked_pages = atomic_load(&r->rejected);
 }
 
 uint64_t swap_capacity_bytes(struct swap *s)
@@ -522,4 +660,6 @@ void swap_stats(struct swap *s, struct swap_stats *ret_stats)
 	    .write_errors = atomic_load(&s->write_errors),
 	    .checksum_errors = atomic_load(&s->checksum_errors),
 	};
+	if (s->room)
+		tier_stats(s->room, ret_stats);
 }

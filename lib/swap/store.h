@@ -16,7 +16,8 @@
 
 struct swap; /* one per process */
 
-/* Where a page lies: generation (of the store) << 32 | slot. Fits the 40 bits of a PTE. */
+/* Where a page lies: generation (of the store) << 32 | slot, or entry of the compressed tier
+ * (tier.h). Fits the 40 bits of a PTE. */
 struct swap_ref {
 	uint64_t v;
 };
@@ -28,16 +29,33 @@ static inline bool swap_ref_is_none(struct swap_ref ref)
 	return ref.v == UINT64_MAX;
 }
 
+/* Where a page that was read came from. */
+enum swap_from {
+	SWAP_FROM_NOWHERE,  /* not read yet */
+	SWAP_FROM_TIER,     /* the compressed tier: no I/O */
+	SWAP_FROM_TIER_OLD, /* the same, among the oldest there */
+	SWAP_FROM_GHOST,    /* disk, compressed, and left the tier shortly before */
+	SWAP_FROM_PACKED,   /* disk, compressed */
+	SWAP_FROM_DISK,
+};
+
 struct swap_page {
 	void *buf;           /* page-aligned, unmanaged */
 	struct swap_ref ref; /* read: in. write: out */
 	uint64_t checksum;   /* write: in, page_checksum(buf) */
 	int result;          /* out: 0 or -errno; read: -EBADMSG when the checksum differs */
+	enum swap_from from; /* read: in, SWAP_FROM_NOWHERE; out */
 };
 
 struct swap_stats {
 	uint64_t used_bytes, read_bytes, written_bytes, read_ops, write_ops;
 	uint64_t read_errors, write_errors, checksum_errors;
+
+	/* The compressed tier. */
+	uint64_t tier_bytes;                 /* of the RAM budget that it takes up now */
+	uint64_t packed_pages, packed_bytes; /* put into it, and what they were compressed to */
+	uint64_t tier_hits, packed_reads;    /* read from it; from its chunks on disk */
+	uint64_t unpacked_pages;             /* tried, and not compressible */
 };
 
 /*
@@ -50,6 +68,36 @@ struct swap_stats {
  */
 int swap_open(const char *dir, uint64_t max_bytes, struct swap **ret_swap, const char **ret_how);
 void swap_close(struct swap *s);
+
+/* Memory of the RAM budget for the compressed tier. take() and give() may be called in fault
+ * context with locks up to LOCK_TIER held. */
+struct swap_tier_memory {
+	void *area;                      /* address to map it at, or NULL */
+	uint32_t nr_pages;               /* at most, beyond a 64th for reading */
+	bool (*take)(uint32_t nr_pages); /* all of them, or none */
+	void (*give)(uint32_t nr_pages);
+};
+
+/*
+ * Keep pages compressed from now on, in memory first. @codec: "lz4" or "zstd". The tier's share of
+ * the memory is 0 until swap_tier_share(). Return: 0 or -ENOMEM. Context: thread; at the start.
+ */
+int swap_tier_enable(struct swap *s, const char *codec, const struct swap_tier_memory *memory);
+
+/* The tier may take up @nr_pages of memory; @step: by how many the caller changes it. */
+void swap_tier_share(struct swap *s, uint32_t nr_pages, uint32_t step);
+/* Bring it down to its share, and give back what freed pages took up there: some of it. Return:
+ * pages given back. Context: fault, no lock held; may write. */
+uint32_t swap_tier_trim(struct swap *s);
+
+/*
+ * Pages that are in swap at `ref` already: take copies into the tier, instead of those. Result 0:
+ * `ref` is the new one, the old one still to be freed; -EAGAIN: nothing was done.
+ * Context: fault, no lock held; sleeps.
+ */
+void swap_offer(struct swap *s, struct swap_page *pages, uint32_t nr);
+/* Whether that is worth trying for the page at @ref. Context: fault. */
+bool swap_wants(struct swap *s, struct swap_ref ref);
 
 /*
  * Write @nr pages, neighbours in @pages to neighbouring slots, in as few transfers as can be.
@@ -69,6 +117,10 @@ enum swap_wait {
  * transfers at once. Context: fault, no lock held; sleeps, or spins for a while first.
  */
 void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait);
+
+/* Read those of @pages that are in the compressed tier, without any I/O. Return: how many were not;
+ * swap_read() then reads these only. Context: fault, no lock held. */
+uint32_t swap_read_memory(struct swap *s, struct swap_page *pages, uint32_t nr);
 
 /* The checksum that @ref's page was written with. Context: fault. */
 uint64_t swap_checksum(struct swap *s, struct swap_ref ref);
@@ -98,6 +150,9 @@ void swap_stats(struct swap *s, struct swap_stats *ret_stats);
 int swap_fork_prepare(struct swap *s);
 void swap_fork_parent(struct swap *s);
 void swap_fork_child(struct swap *s);
+
+/* Consistency of the slot map and of the tier. ensure()s. For tests; nobody else is inside. */
+void swap_check(struct swap *s);
 
 /* Hook for tests: the own backend, just opened, is replaced by what this returns (NULL: fails). */
 struct swap_backend;

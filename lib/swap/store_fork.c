@@ -29,6 +29,7 @@
 #include "base/ensure.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "swap/room.h"
 #include "swap/store_internal.h"
 
 static void fd_close(_Atomic int *fd)
@@ -167,6 +168,9 @@ int swap_fork_prepare(struct swap *s)
 {
 	ensure(!s->fork_share && atomic_load(&s->file_state) != FILE_OPENING);
 	s->child_own = s->own;
+	/* What is in memory only the child could not read later. */
+	if (atomic_load(&s->file_state) == FILE_OPEN && s->tier && tier_flush(s->tier) < 0)
+		return -ENOMEM;
 	if (!has_slots(s)) {
 		swap_collect(s);
 		return 0;
@@ -211,10 +215,15 @@ static void inherit_own_file(struct swap *s)
 	s->backend->ops->fork_child(s->backend);
 	if (!is_open || !s->fork_share) {
 		s->backend->ops->close(s->backend);
-		if (is_open)
+		if (is_open) {
+			tier_close(s->tier);
 			slot_map_fini(&s->map);
+		}
 		return;
 	}
+	g->tier = s->tier;
+	if (g->tier)
+		tier_detach(g->tier, s->fork_share);
 	g->backend = s->backend;
 	g->live = s->fork_share;
 	g->nr_slots = s->map.nr_slots;
@@ -244,6 +253,9 @@ void swap_fork_child(struct swap *s)
 		if (atomic_load(&s->gens[i].nr_refs))
 			s->gens[i].backend->ops->fork_child(s->gens[i].backend);
 	inherit_own_file(s);
+	if (s->room)
+		room_after_fork(s->room);
+	s->tier = NULL;
 	s->own = s->child_own;
 	s->backend = NULL;
 	atomic_store(&s->has_backend, false);
@@ -271,6 +283,8 @@ void generation_put(struct generation *g)
 		return;
 	/* The index is not reused before the next fork, when no thread is in here. */
 	g->backend->ops->close(g->backend);
+	tier_close(g->tier);
+	g->tier = NULL;
 	slot_detached_free(g->live, g->checksum, g->nr_slots);
 	fd_close(&g->write_fd);
 }

@@ -7,6 +7,7 @@
 #include "swap/backend.h"
 #include "swap/slots.h"
 #include "swap/store.h"
+#include "swap/tier.h"
 
 /* Forks whose children may still read our slots are told apart up to this many; further ones share
  * one entry (overflow), so that a process with many children does not run out of descriptors. */
@@ -18,6 +19,7 @@ struct generation {
 	struct swap_backend *backend; /* [const while nr_refs] inherited, as are the next two */
 	struct slot_share *live;      /* what this process may read and has not freed */
 	uint64_t *checksum;
+	struct tier *tier;    /* NULL: nothing of it is compressed */
 	uint32_t nr_slots;    /* size of `checksum` */
 	_Atomic int write_fd; /* pipe end whose closing tells the ancestor; -1: none */
 };
@@ -47,6 +49,8 @@ struct swap {
 	struct swap_backend *backend; /* NULL: could not be opened yet */
 	_Atomic bool has_backend;     /* for swap_owns_fd() */
 	struct slot_map map;
+	struct room *room;         /* [const] NULL: no compressed tier */
+	struct tier *tier;         /* with the file */
 	_Atomic uint32_t nr_exist; /* slots that the file is known to have */
 	_Atomic uint64_t
 	    limited_ns; /* when slots were limited to those that exist; 0: they are not */
@@ -82,6 +86,13 @@ static inline struct slot ref_slot(struct swap_ref ref)
 
 /* Open this process's file, which has no slots yet. Return: 0 or -errno. Context: fault. */
 int swap_file_begin(struct swap *s);
+/* Up to @want contiguous slots that exist on disk. Return: how many, or -errno: -ENOSPC when there
+ * is none. Context: fault, no lock held. */
+int64_t swap_take_run(struct swap *s, uint32_t want, struct slot *ret_first);
+void swap_free_run(struct swap *s, struct slot first, uint32_t nr);
+/* Count a transfer of @nr pages. */
+void swap_note_write(struct swap *s, int result, uint32_t nr);
+void swap_note_read(struct swap *s, int result, uint32_t nr);
 
 /* Give slots back whose readers are gone. Does nothing while another thread is at it. */
 void swap_collect(struct swap *s);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/* Shared by tier.c (entries and chunks in memory), tier_io.c (chunks on disk) and room.c. */
+#ifndef FL_SWAP_TIER_INTERNAL_H
+#define FL_SWAP_TIER_INTERNAL_H
+
+#include "base/lock.h"
+#include "swap/room.h"
+#include "swap/slots.h"
+#include "swap/tier.h"
+
+#define NONE UINT32_MAX
+
+#define UNIT           32u /* entries begin at multiples of this: places fit 32 bits up to 128 GiB */
+#define CHUNK_UNITS    (CHUNK_BYTES / UNIT)
+#define UNITS_PER_PAGE (PAGE_BYTES / UNIT)
+#define NR_BUCKETS     3u /* of chunks by what is alive in them: up to 1, 2, 3 quarters */
+#define MAX_GROUP      8u /* chunks read or written by one transfer */
+#define MAX_ENTRIES    64u
+
+struct entry_head {
+	uint32_t entry;
+	uint16_t bytes; /* of the compressed page behind */
+	uint16_t magic;
+};
+
+#define ENTRY_MAGIC 0x7a70u
+
+enum chunk_list {
+	LIST_FREE, /* not in use */
+	LIST_OPEN, /* none: being filled */
+	LIST_MEMORY,
+	LIST_DISK,
+};
+
+/* A link of a doubly linked list of chunks; NONE ends it. */
+struct chunk_link {
+	uint32_t next, prev;
+};
+
+struct chunk_head {
+	uint32_t first, last;
+};
+
+struct chunk {
+	struct chunk_link age;    /* LIST_MEMORY: oldest first; LIST_FREE */
+	struct chunk_link sparse; /* in bucket[] */
+	uint32_t segment;         /* its memory, or NONE */
+	uint32_t slot;            /* first of its slots on disk, or NONE */
+	uint32_t when;            /* in memory: closed at; on disk only: dropped at */
+	uint16_t fill;            /* units used */
+	uint16_t nr;              /* entries put in */
+	uint16_t live;            /* of them, not freed */
+	uint16_t nr_pins;         /* somebody reads or writes it without the lock */
+	uint8_t list;             /* enum chunk_list */
+	uint8_t bucket;           /* NR_BUCKETS: none */
+	bool is_writing;
+};
+
+/* The tables of one store. */
+struct tier {
+	struct swap *s;     /* [const] */
+	struct room *room;  /* [const] memory, of the process */
+	uint32_t nr_chunks; /* [const] */
+	uint32_t max_entries;
+	struct slot_share *live; /* [const] detached: the slots that are still needed; else NULL */
+
+	struct lock lock;   /* rank LOCK_TIER */
+	uint32_t *place;    /* [lock] of entries: chunk * CHUNK_UNITS + unit, or NONE: free */
+	uint64_t *checksum; /* [owner: who has the entry]; free: the next free one */
+	uint32_t free_entry, nr_fresh_entries; /* [lock] */
+	uint32_t nr_entries;                   /* [lock] in use */
+
+	struct chunk *chunk;                  /* [lock] */
+	uint32_t free_chunk, nr_fresh_chunks; /* [lock] */
+	uint32_t open;                        /* [lock] being filled, or NONE */
+	struct chunk_head age;                /* [lock] chunks in memory and closed, oldest first */
+	struct chunk_head memory[NR_BUCKETS]; /* [lock] those of them with much that is dead */
+	struct chunk_head disk[NR_BUCKETS];   /* [lock] ... of those on disk only */
+	uint32_t nr_memory, nr_disk,
+	    nr_sparse_disk;             /* [lock] chunks; the last: at most half alive */
+	uint32_t nr_closed, nr_dropped; /* [lock] clocks */
+	bool is_cleaning;               /* [lock] */
+};
+
+static inline uint32_t chunk_pages(const struct chunk *c)
+{
+	return (c->fill + UNITS_PER_PAGE - 1) / UNITS_PER_PAGE;
+}
+
+/* --- tier.c --- */
+
+/* Drop a pin of @i, and free the chunk if that was what kept it. [lock] */
+void chunk_unpin_locked(struct tier *t, uint32_t i);
+/* A written chunk gives up its memory. [lock] Return: the segment. */
+uint32_t chunk_drop_locked(struct tier *t, uint32_t i);
+/* Take the entry at @from, of @bytes with its head, into the open chunk. [lock] Return: done. */
+bool append_locked(struct tier *t, const struct entry_head *from);
+/* Whether @unit of chunk @i has a live entry. [lock] */
+bool entry_is_live_locked(struct tier *t, uint32_t i, uint32_t unit, const struct entry_head *e);
+void chunk_rebucket_locked(struct tier *t, uint32_t i);
+void chunk_close_locked(struct tier *t);
+/* Close the open chunk and have another one, with room. Return: 0, or -EAGAIN. Context: fault, no
+ * lock held; may write. */
+int tier_open_next(struct tier *t);
+/* @e: the page's entry, wherever it was read from. Sets and returns page->result. */
+int tier_expand(struct tier *t, const struct entry_head *e, struct swap_page *page);
+
+/* --- tier_io.c --- */
+
+/* Write up to @max of the oldest chunks that are in memory only. Return: how many, or -errno. */
+int tier_write_oldest(struct tier *t, uint32_t max);
+/* Free disk space: take what is alive of a sparse chunk back into memory. Return: done. */
+bool tier_clean_one(struct tier *t);
+/* [lock] Give up the chunk's place on disk. Return: detached: the last slot is dropped. */
+bool chunk_free_slots_locked(struct tier *t, struct chunk *c);
+
+#endif

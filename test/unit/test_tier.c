@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The compressed tier under a store: pages of all kinds in and out at random against a model that
+ * knows each page's stamp, while the tier's share moves; alone, by several threads, and over forks.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support.h"
+#include "swap/backend.h"
+#include "swap/checksum.h"
+#include "swap/codec.h"
+#include "swap/store.h"
+
+#define SWAP_BYTES (64ull << 20)
+#define TIER_PAGES 1024u
+#define NR_MODEL   6000u
+#define BATCH      48u
+
+static struct swap *swap;
+static _Atomic int32_t budget; /* pages left to the tier */
+
+static bool take(uint32_t nr)
+{
+	if (atomic_fetch_sub(&budget, (int32_t)nr) >= (int32_t)nr)
+		return true;
+	atomic_fetch_add(&budget, (int32_t)nr);
+	return false;
+}
+
+static void give(uint32_t nr)
+{
+	atomic_fetch_add(&budget, (int32_t)nr);
+}
+
+static void open_tier_of(const char *codec, uint64_t swap_bytes)
+{
+	const struct swap_tier_memory memory = {
+	    .nr_pages = TIER_PAGES, .take = take, .give = give};
+	const char *how;
+
+	checksum_seed();
+	atomic_store(&budget, TIER_PAGES + 128);
+	cr_assert_eq(swap_open(scratch_dir(), swap_bytes, &swap, &how), 0);
+	cr_assert_eq(swap_tier_enable(swap, codec, &memory), 0);
+	swap_tier_share(swap, TIER_PAGES / 2, 64);
+}
+
+static void open_tier(void)
+{
+	open_tier_of("lz4", SWAP_BYTES);
+}
+
+static void close_tier(void)
+{
+	swap_check(swap);
+	swap_close(swap);
+}
+
+static uint64_t rnd(uint64_t *rng)
+{
+	*rng ^= *rng << 13;
+	*rng ^= *rng >> 7;
+	*rng ^= *rng << 17;
+	return *rng;
+}
+
+/* A page that only @stamp has: its first @words words are random, so that it compresses to about
+ * 8 * @words bytes. */
+static void fill(uint64_t *page, uint64_t stamp, uint32_t words)
+{
+	uint64_t rng = stamp * 0x9e3779b97f4a7c15ull | 1;
+
+	for (uint32_t i = 0; i < 512; i++)
+		page[i] = i < words ? rnd(&rng) : stamp;
+	page[0] = stamp;
+}
+
+static uint32_t words_of(uint64_t stamp)
+{
+	static const uint32_t words[] = {1, 40, 128, 128, 256, 300, 420, 512};
+
+	return words[stamp % 8];
+}
+
+static struct swap_page page_of(char *buf, uint64_t stamp)
+{
+	fill((uint64_t *)buf, stamp, words_of(stamp));
+	return (struct swap_page){
+	    .buf = buf, .ref = SWAP_REF_NONE, .checksum = page_checksum(buf)};
+}
+
+static void expect_page(const char *buf, uint64_t stamp)
+{
+	uint64_t want[512];
+
+	fill(want, stamp, words_of(stamp));
+	cr_assert_eq(memcmp(buf, want, PAGE_BYTES), 0);
+}
+
+struct model {
+	struct swap_ref ref[NR_MODEL];
+	uint64_t stamp[NR_MODEL]; /* 0: not in swap */
+	uint64_t rng, next;
+	uint32_t nr;
+	char *mem;
+};
+
+static void model_init(struct model *m, uint64_t seed, uint32_t nr)
+{
+	memset(m, 0, sizeof(*m));
+	m->rng = seed * 0x9e3779b97f4a7c15ull | 1;
+	m->next = seed << 40 | 8;
+	m->nr = nr;
+	m->mem = pages_new(BATCH);
+}
+
+static void model_write(struct model *m)
+{
+	struct swap_page pages[BATCH];
+	uint32_t which[BATCH], nr = 1 + rnd(&m->rng) % BATCH, first = rnd(&m->rng) % m->nr;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		which[i] = (first + i) % m->nr;
+		pages[i] = page_of(m->mem + i * PAGE_BYTES, ++m->next);
+	}
+	swap_write(swap, pages, nr);
+	for (uint32_t i = 0; i < nr; i++) {
+		cr_assert_eq(pages[i].result, 0, "%d", pages[i].result);
+		if (m->stamp[which[i]])
+			swap_free(swap, m->ref[which[i]]);
+		m->stamp[which[i]] = *(uint64_t *)pages[i].buf;
+		m->ref[which[i]] = pages[i].ref;
+	}
+}
+
+static void model_read(struct model *m, bool is_random, bool offers)
+{
+	struct swap_page pages[BATCH];
+	uint32_t which[BATCH], nr = 0, want = 1 + rnd(&m->rng) % BATCH, at = rnd(&m->rng) % m->nr;
+
+	for (uint32_t i = 0; i < want; i++, at = is_random ? rnd(&m->rng) % m->nr : at + 1) {
+		if (!m->stamp[at % m->nr])
+			continue;
+		which[nr] = at % m->nr;
+		pages[nr] = (struct swap_page){
+		    .buf = m->mem + nr * PAGE_BYTES, .ref = m->ref[at % m->nr]};
+		nr++;
+	}
+	if (rnd(&m->rng) % 2)
+		swap_read_memory(swap, pages, nr);
+	swap_read(swap, pages, nr, SWAP_SLEEP);
+	for (uint32_t i = 0; i < nr; i++) {
+		cr_assert_eq(pages[i].result, 0);
+		expect_page(pages[i].buf, m->stamp[which[i]]);
+		cr_assert_eq(swap_checksum(swap, m->ref[which[i]]), page_checksum(pages[i].buf));
+		pages[i].checksum = page_checksum(pages[i].buf);
+	}
+	if (!offers || is_random)
+		return;
+	swap_offer(swap, pages, nr);
+	for (uint32_t i = 0; i < nr; i++)
+		if (!pages[i].result) {
+			swap_free(swap, m->ref[which[i]]);
+			m->ref[which[i]] = pages[i].ref;
+		}
+}
+
+static void model_free(struct model *m, uint32_t max)
+{
+	uint32_t nr = 1 + rnd(&m->rng) % max, at = rnd(&m->rng) % m->nr;
+
+	for (uint32_t i = 0; i < nr; i++, at++) {
+		if (m->stamp[at % m->nr])
+			swap_free(swap, m->ref[at % m->nr]);
+		m->stamp[at % m->nr] = 0;
+	}
+}
+
+static void model_step(struct model *m)
+{
+	switch (rnd(&m->rng) % 8) {
+	case 0:
+	case 1:
+	case 2:
+		model_write(m);
+		break;
+	case 3:
+	case 4:
+		model_read(m, true, false);
+		break;
+	case 5:
+		model_read(m, false, true);
+		break;
+	case 6:
+		model_free(m, rnd(&m->rng) % 64 ? BATCH : m->nr);
+		break;
+	default:
+		if (rnd(&m->rng) % 16 == 0)
+			swap_tier_share(swap, rnd(&m->rng) % TIER_PAGES, 64);
+		swap_tier_trim(swap);
+	}
+}
+
+static void model_end(struct model *m)
+{
+	for (uint32_t i = 0; i < m->nr; i++) {
+		if (!m->stamp[i])
+			continue;
+		struct swap_page page = {.buf = m->mem, .ref = m->ref[i]};
+
+		swap_read(swap, &page, 1, SWAP_SLEEP);
+		cr_assert_eq(page.result, 0);
+		expect_page(m->mem, m->stamp[i]);
+		swap_free(swap, m->ref[i]);
+	}
+}
+
+static void expect_empty(void)
+{
+	struct swap_stats s;
+
+	swap_tier_share(swap, 0, 64);
+	for (int i = 0; i < 20; i++)
+		swap_tier_trim(swap);
+	swap_check(swap);
+	swap_stats(swap, &s);
+	cr_expect_eq(s.used_bytes, 0);
+	/* The chunk being filled may stay. */
+	cr_expect_leq(s.tier_bytes, 8 * PAGE_BYTES);
+	cr_expect_eq(
+	    (uint64_t)atomic_load(&budget) + s.tier_bytes / PAGE_BYTES, TIER_PAGES + 128 - 16);
+}
+
+static void run_model(uint32_t steps)
+{
+	static struct model m;
+
+	model_init(&m, 1, NR_MODEL);
+	for (uint32_t i = 0; i < steps; i++) {
+		model_step(&m);
+		if (i % 500 == 0)
+			swap_check(swap);
+	}
+	struct swap_stats s;
+	swap_stats(swap, &s);
+	cr_expect_gt(s.tier_hits, 0);
+	cr_expect_gt(s.packed_reads, 0);
+	model_end(&m);
+	expect_empty();
+}
+
+Test(tier, random_against_model, .init = open_tier, .fini = close_tier, .timeout = 120)
+{
+	run_model(12000);
+}
+
+Test(tier, random_against_model_zstd, .fini = close_tier, .timeout = 120)
+{
+	open_tier_of("zstd", SWAP_BYTES);
+	run_model(3000);
+}
+
+static void *run_thread(void *arg)
+{
+	struct model *m = arg;
+
+	for (uint32_t i = 0; i < 3000; i++)
+		model_step(m);
+	model_end(m);
+	return NULL;
+}
+
+Test(tier, random_by_threads, .init = open_tier, .fini = close_tier, .timeout = 240)
+{
+	static struct model m[4];
+	pthread_t threads[4];
+
+	for (uint32_t i = 0; i < 4; i++) {
+		model_init(&m[i], i + 1, NR_MODEL / 4);
+		cr_assert_eq(pthread_create(&threads[i], NULL, run_thread, &m[i]), 0);
+	}
+	for (uint32_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	expect_empty();
+}
+
+/* A process, its child and its grandchild: each reads what it inherited and writes anew. */
+static void run_generation(struct model *m, uint32_t depth)
+{
+	for (uint32_t i = 0; i < 600; i++)
+		model_step(m);
+	if (!depth)
+		return;
+	cr_assert_eq(swap_fork_prepare(swap), 0);
+	pid_t pid = fork();
+	cr_assert_geq(pid, 0);
+	if (!pid) {
+		swap_fork_child(swap);
+		m->next |= (uint64_t)depth << 50;
+		run_generation(m, depth - 1);
+		model_end(m);
+		swap_check(swap);
+		_exit(0);
+	}
+	swap_fork_parent(swap);
+	for (uint32_t i = 0; i < 600; i++)
+		model_step(m);
+	int status;
+	waitpid(pid, &status, 0);
+	cr_assert_eq(status, 0);
+}
+
+Test(tier, generations, .init = open_tier, .fini = close_tier, .timeout = 120)
+{
+	static struct model m;
+
+	model_init(&m, 3, NR_MODEL);
+	for (int i = 0; i < 4; i++)
+		run_generation(&m, 3);
+	model_end(&m);
+	/* Slots kept for children that are gone come back with the frees. */
+	swap_check(swap);
+}
+
+/* Write pages until swap refuses them; nothing that it took is lost. Room comes back with frees. */
+Test(tier, full_disk, .timeout = 120)
+{
+	static struct model m;
+	struct swap_page page;
+	uint32_t nr = 0;
+
+	open_tier_of("lz4", 1 << 20);
+	model_init(&m, 5, NR_MODEL);
+	for (; nr < NR_MODEL; nr++) {
+		page = page_of(m.mem, 8 * (nr + 1) + 2); /* 4:1 */
+		swap_write(swap, &page, 1);
+		if (page.result)
+			break;
+		m.stamp[nr] = 8 * (nr + 1) + 2;
+		m.ref[nr] = page.ref;
+	}
+	cr_expect_lt(nr, NR_MODEL);
+	cr_expect_eq(page.result, -ENOSPC);
+	/* What 512 pages of memory and 256 of swap hold of such pages, but for a few. */
+	cr_expect_geq(nr, 2500, "%u", nr);
+	for (uint32_t i = 0; i < nr; i += 2) {
+		swap_free(swap, m.ref[i]);
+		m.stamp[i] = 0;
+	}
+	page = page_of(m.mem, 2);
+	swap_write(swap, &page, 1);
+	cr_expect_eq(page.result, 0);
+	swap_free(swap, page.ref);
+	model_end(&m);
+	expect_empty();
+	close_tier();
+}
+
+static struct swap_backend *faulty;
+
+static struct swap_backend *make_faulty(struct swap_backend *b)
+{
+	faulty = backend_faulty_open(b);
+	return faulty;
+}
+
+static void read_back(struct model *m, int want)
+{
+	uint32_t nr_failed = 0;
+
+	for (uint32_t i = 0; i < m->nr; i++) {
+		if (!m->stamp[i])
+			continue;
+		struct swap_page page = {.buf = m->mem, .ref = m->ref[i]};
+
+		swap_read(swap, &page, 1, SWAP_SLEEP);
+		if (page.result) {
+			cr_expect_eq(page.result, want);
+			nr_failed++;
+		} else {
+			expect_page(m->mem, m->stamp[i]);
+		}
+	}
+	cr_expect_leq(nr_failed, 1);
+}
+
+Test(tier, faults_of_the_disk, .timeout = 240)
+{
+	static const int errors[] = {-EIO, -ENOSPC, 0};
+	static struct model m;
+
+	swap_wrap_backend = make_faulty;
+	open_tier();
+	model_init(&m, 7, 2000);
+	swap_tier_share(swap, 64, 64);
+	model_write(&m);
+	for (uint32_t i = 0; i < 60; i++) {
+		for (int k = 0; k < 40; k++)
+			model_write(&m);
+		/* One that a write meets costs nothing. */
+		backend_faulty_arm(faulty, i % 7, i % 2 ? -EIO : -ENOSPC);
+		for (int k = 0; k < 40; k++)
+			model_write(&m);
+		backend_faulty_arm(faulty, i * 11, errors[i % 3]);
+		read_back(&m, errors[i % 3] ? errors[i % 3] : -EBADMSG);
+		backend_faulty_arm(faulty, UINT32_MAX, 0);
+		swap_check(swap);
+	}
+	model_end(&m);
+	expect_empty();
+	close_tier();
+}
+
+/* Pages that do not compress never come into the tier, and soon are hardly tried. */
+Test(tier, incompressible, .init = open_tier, .fini = close_tier)
+{
+	char *mem = pages_new(BATCH);
+	struct swap_page pages[BATCH];
+	struct swap_stats s;
+
+	for (uint32_t round = 0; round < 100; round++) {
+		for (uint32_t i = 0; i < BATCH; i++)
+			pages[i] = page_of(mem + i * PAGE_BYTES, (round * BATCH + i + 1) * 8 + 7);
+		swap_write(swap, pages, BATCH);
+		for (uint32_t i = 0; i < BATCH; i++) {
+			cr_assert_eq(pages[i].result, 0);
+			swap_free(swap, pages[i].ref);
+		}
+	}
+	swap_stats(swap, &s);
+	cr_expect_eq(s.tier_bytes, 0);
+	cr_expect_eq(s.packed_pages, 0);
+	cr_expect_lt(s.unpacked_pages, 200);
+	/* And pages that do are noticed. */
+	for (uint32_t round = 0; round < 10; round++) {
+		for (uint32_t i = 0; i < BATCH; i++)
+			pages[i] = page_of(mem + i * PAGE_BYTES, (round * BATCH + i + 1) * 8 + 2);
+		swap_write(swap, pages, BATCH);
+		for (uint32_t i = 0; i < BATCH; i++)
+			swap_free(swap, pages[i].ref);
+	}
+	swap_stats(swap, &s);
+	cr_expect_gt(s.packed_pages, 300);
+}
+
+/* Memory of pages that are freed here and there is given back, not only that of whole chunks. */
+Test(tier, holes_are_squeezed_out, .init = open_tier, .fini = close_tier)
+{
+	static struct model m;
+	struct swap_stats s;
+
+	model_init(&m, 9, 1200);
+	for (uint32_t i = 0; i < m.nr; i++) {
+		struct swap_page page = page_of(m.mem, m.stamp[i] = (i + 1) * 8 + 2);
+
+		swap_write(swap, &page, 1);
+		cr_assert_eq(page.result, 0);
+		m.ref[i] = page.ref;
+	}
+	swap_stats(swap, &s);
+	uint64_t before = s.tier_bytes;
+	for (uint32_t i = 0; i < m.nr; i++)
+		if (i % 4) {
+			swap_free(swap, m.ref[i]);
+			m.stamp[i] = 0;
+		}
+	for (int i = 0; i < 4; i++)
+		swap_tier_trim(swap);
+	swap_stats(swap, &s);
+	cr_expect_leq(s.tier_bytes, before / 2);
+	swap_check(swap);
+	model_end(&m);
+	expect_empty();
+}
