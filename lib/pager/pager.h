@@ -128,6 +128,8 @@ void pager_fork_child(void);
  */
 bool pager_vfork_prepare(void);
 void pager_vfork_parent(void);
+/* Whether this is a process that runs on its parent's memory. Context: any. */
+bool pager_in_vfork_child(void);
 
 /* Whether @fd is one of the pager's own, which the program must not close. Context: any. */
 bool pager_owns_fd(int fd);

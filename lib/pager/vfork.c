@@ -129,6 +129,11 @@ bool vfork_is_child(void)
 	       (int)sys_call0(SYS_getpid) != pg.pid;
 }
 
+bool pager_in_vfork_child(void)
+{
+	return pg.running && vfork_is_child();
+}
+
 /* Also SIGKILL takes time: until a killed server is gone nobody notices. */
 static void check_server(void)
 {

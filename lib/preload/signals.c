@@ -38,9 +38,24 @@ static _Atomic bool installed;
 static _Thread_local uint64_t emulated_mask __attribute__((tls_model("initial-exec")));
 static _Thread_local uint64_t emulated_pending __attribute__((tls_model("initial-exec")));
 
+/*
+ * What a child of vfork() has set: it has a table of its own, but its parent's memory. Kept with
+ * its pid, so that the parent, whose thread has the same variable, does not mistake it for its own.
+ */
+static _Thread_local struct {
+	long pid;
+	uint64_t set; /* of the kept signals: those it has set */
+	struct sys_sigaction action[3];
+} borrower __attribute__((tls_model("initial-exec")));
+
+static uint32_t index_of(int sig)
+{
+	return sig == SIGBUS ? 0 : sig == SIGSEGV ? 1 : 2;
+}
+
 static struct disposition *disposition_of(int sig)
 {
-	return &dispositions[sig == SIGBUS ? 0 : sig == SIGSEGV ? 1 : 2];
+	return &dispositions[index_of(sig)];
 }
 
 static void disposition_set(
@@ -56,17 +71,39 @@ static void disposition_set(
 		*ret_old = d->record[old];
 }
 
-void signals_action(int sig, const struct sys_sigaction *act, struct sys_sigaction *ret_old)
+static struct sys_sigaction disposition_get(int sig)
 {
 	struct disposition *d = disposition_of(sig);
 
-	if (act) {
-		struct sys_sigaction copy = *act;
+	if (UNLIKELY(borrower.set & SIGNAL_BIT(sig)) && borrower.pid == sys_call0(SYS_getpid))
+		return borrower.action[index_of(sig)];
+	return d->record[atomic_load(&d->current)];
+}
 
-		disposition_set(d, &copy, ret_old);
-	} else if (ret_old) {
-		*ret_old = d->record[atomic_load(&d->current)];
+static void borrower_set(int sig, const struct sys_sigaction *act)
+{
+	long pid = sys_call0(SYS_getpid);
+
+	if (borrower.pid != pid)
+		borrower.set = 0;
+	borrower.pid = pid;
+	borrower.action[index_of(sig)] = *act;
+	borrower.set |= SIGNAL_BIT(sig);
+}
+
+void signals_action(int sig, const struct sys_sigaction *act, struct sys_sigaction *ret_old)
+{
+	struct sys_sigaction copy, old = disposition_get(sig);
+
+	if (act) {
+		copy = *act;
+		if (pager_in_vfork_child())
+			borrower_set(sig, &copy);
+		else
+			disposition_set(disposition_of(sig), &copy, &old);
 	}
+	if (ret_old)
+		*ret_old = old;
 }
 
 static void send_to_self(int sig, const siginfo_t *si)
@@ -143,8 +180,7 @@ int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *
 
 bool signals_handler(int sig, struct sys_sigaction *ret_act, uint64_t *mask)
 {
-	struct disposition *d = disposition_of(sig);
-	struct sys_sigaction act = d->record[atomic_load(&d->current)];
+	struct sys_sigaction act = disposition_get(sig);
 
 	if (emulated_mask & SIGNAL_BIT(sig) || act.handler == (void *)SIG_DFL ||
 	    act.handler == (void *)SIG_IGN)
@@ -152,7 +188,7 @@ bool signals_handler(int sig, struct sys_sigaction *ret_act, uint64_t *mask)
 	if (act.flags & SA_RESETHAND) {
 		struct sys_sigaction dfl = {.handler = (void *)SIG_DFL};
 
-		disposition_set(d, &dfl, NULL);
+		signals_action(sig, &dfl, NULL);
 	}
 	*mask |= act.mask;
 	if (!(act.flags & SA_NODEFER))
@@ -172,7 +208,6 @@ void signals_die(int sig, const siginfo_t *si, ucontext_t *uc)
 
 void signals_deliver(int sig, siginfo_t *si, ucontext_t *uc)
 {
-	struct disposition *d = disposition_of(sig);
 	struct sys_sigaction act;
 	bool is_sync = si->si_code > SI_IS_SYNC;
 	/* Sent by somebody while this thread is between two stacks: a moment later. */
@@ -183,7 +218,7 @@ void signals_deliver(int sig, siginfo_t *si, ucontext_t *uc)
 		emulated_pending |= SIGNAL_BIT(sig);
 		return;
 	}
-	if (d->record[atomic_load(&d->current)].handler == (void *)SIG_IGN && !is_sync)
+	if (disposition_get(sig).handler == (void *)SIG_IGN && !is_sync)
 		return;
 	if (!is_between && signals_handler(sig, &act, &mask)) {
 		/* Its frame may have to be written to absent pages. */

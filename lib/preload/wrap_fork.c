@@ -2,9 +2,11 @@
 /*
  * fork from a managed stack, which is sealed with all managed memory while the pager is split: made
  * on another one. And ways to make a process that fork()'s handlers (start.c) do not see: _Fork,
- * vfork, and libc's clone(). By the system call itself: wrap_syscall.c.
+ * vfork, and libc's clone(). What forks inside libc (daemon, forkpty) does not come through fork()
+ * here, and needs the other stack too. By the system call itself: wrap_syscall.c.
  */
 #include <errno.h>
+#include <pty.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
@@ -21,12 +23,16 @@
 REAL(fork);
 REAL(_Fork);
 REAL(clone);
+REAL(daemon);
+REAL(forkpty);
 
 RESOLVE_EARLY static void resolve(void)
 {
 	RESOLVE(fork);
 	RESOLVE(_Fork);
 	RESOLVE(clone);
+	RESOLVE(daemon);
+	RESOLVE(forkpty);
 }
 
 static long fork_here(void *arg)
@@ -66,6 +72,53 @@ EXPORT pid_t _Fork(void)
 		return (pid_t)bounce_run(
 		    plain_fork_here, NULL, (uintptr_t)__builtin_frame_address(0));
 	return (pid_t)plain_fork_here(NULL);
+}
+
+/* --- what forks inside libc ------------------------------------------------------------------ */
+
+struct daemon_args {
+	int no_chdir, no_close;
+};
+
+static long daemon_here(void *arg)
+{
+	const struct daemon_args a = *(struct daemon_args *)arg;
+
+	return real_daemon(a.no_chdir, a.no_close);
+}
+
+EXPORT int daemon(int no_chdir, int no_close)
+{
+	struct daemon_args a = {no_chdir, no_close};
+
+	NEED(daemon);
+	if (UNLIKELY(on_managed_stack()))
+		return (int)bounce_run(daemon_here, &a, (uintptr_t)__builtin_frame_address(0));
+	return real_daemon(no_chdir, no_close);
+}
+
+struct forkpty_args {
+	int *pty;
+	char *name;
+	const struct termios *termios;
+	const struct winsize *size;
+};
+
+static long forkpty_here(void *arg)
+{
+	const struct forkpty_args a = *(struct forkpty_args *)arg;
+
+	return real_forkpty(a.pty, a.name, a.termios, a.size);
+}
+
+EXPORT int forkpty(int *pty, char *name, const struct termios *termios, const struct winsize *size)
+{
+	struct forkpty_args a = {pty, name, termios, size};
+
+	NEED(forkpty);
+	if (UNLIKELY(on_managed_stack()))
+		return (int)bounce_run(forkpty_here, &a, (uintptr_t)__builtin_frame_address(0));
+	return real_forkpty(pty, name, termios, size);
 }
 
 /* --- vfork --------------------------------------------------------------------------------- */

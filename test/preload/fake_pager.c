@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -27,6 +26,7 @@
 #include "base/lock.h"
 #include "base/meta.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "fault/uffd_abi.h"
 #include "pager/pager.h"
 
@@ -170,13 +170,13 @@ static long before_call(long nr)
 	return 0;
 }
 
-static void *dropper(void *unused)
+/* libc does not know of it, as of the real pager's threads: its setuid() would want to change that
+ * thread's user too, and end the program where the thread may not. */
+static void dropper(void *unused)
 {
 	uint64_t seed = 88172645463325252ull;
-	/* All but the signal by which libc's setuid() waits for every thread. */
-	uint64_t mask = ~(1ull << 32);
 
-	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+	(void)unused;
 	for (;;) {
 		seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
 		lock_acquire(&map_lock);
@@ -188,7 +188,6 @@ static void *dropper(void *unused)
 		struct timespec pause = {.tv_nsec = 100000};
 		sys_call2(SYS_nanosleep, (long)&pause, 0);
 	}
-	return unused;
 }
 
 /* --- mapping calls ------------------------------------------------------------------------- */
@@ -381,6 +380,13 @@ void pager_vfork_parent(void)
 {
 }
 
+static long own_pid;
+
+bool pager_in_vfork_child(void)
+{
+	return running && sys_call0(SYS_getpid) != own_pid;
+}
+
 void pager_at_exit(void)
 {
 	const char *report = getenv("FAKE_REPORT");
@@ -436,6 +442,7 @@ int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
 	prots = meta_map(NR_PAGES);
 	if (!states || !prots)
 		return -ENOMEM;
+	own_pid = sys_call0(SYS_getpid);
 	running = true;
 	if (drop && *drop == '0')
 		return 0;
@@ -443,12 +450,10 @@ int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
 	return 0;
 }
 
-/* Threads can be started once libc is ready. */
 __attribute__((constructor(200))) static void start_dropper(void)
 {
 	const char *drop = getenv("FAKE_DROP");
-	pthread_t thread;
 
 	if (running && !(drop && *drop == '0'))
-		pthread_create(&thread, NULL, dropper, NULL);
+		ensure(thread_start(dropper, NULL, "fake-dropper") > 0);
 }

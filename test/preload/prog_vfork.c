@@ -260,6 +260,65 @@ static void test_unseen(void)
 	CHECK(is_intact(1));
 }
 
+static void handler(int sig)
+{
+	(void)sig;
+}
+
+static const int signals[] = {SIGSEGV, SIGBUS, SIGUSR1};
+
+/* What runs beside vfork() is in functions of its own: the child shares the stack. */
+static __attribute__((noinline)) bool are_set(void)
+{
+	struct sigaction now;
+
+	for (int i = 0; i < 3; i++)
+		if (sigaction(signals[i], NULL, &now) || now.sa_handler != handler)
+			return false;
+	return true;
+}
+
+static __attribute__((noinline)) void set_and_exec(bool is_ignoring)
+{
+	struct sigaction mine = {.sa_handler = is_ignoring ? SIG_IGN : SIG_DFL}, seen;
+
+	for (int i = 0; i < 3; i++) {
+		sigaction(signals[i], NULL, &seen);
+		if (seen.sa_handler != handler)
+			_exit(4);
+		sigaction(signals[i], &mine, NULL);
+		sigaction(signals[i], NULL, &seen);
+		if (seen.sa_handler != mine.sa_handler)
+			_exit(5);
+	}
+	/* Of those that stay ignored, SIGUSR1 does not kill the shell. */
+	execl("/bin/sh", "sh", "-c", "kill -USR1 $$; kill -SEGV $$; exit 7", NULL);
+	_exit(6);
+}
+
+/* Its dispositions are its own, and so is what it hands on to the program that it starts. */
+static void test_dispositions(void)
+{
+	struct sigaction act = {.sa_handler = handler};
+
+	for (int i = 0; i < 3; i++)
+		CHECK(!sigaction(signals[i], &act, NULL));
+	for (volatile int how = 0; how < 2; how++) {
+		pid_t pid = vfork();
+
+		if (!pid)
+			set_and_exec(how);
+		CHECK(pid > 0);
+		int status = wait_status(pid);
+		CHECK(how ? WIFEXITED(status) && WEXITSTATUS(status) == 7
+		          : WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1);
+		CHECK(are_set());
+	}
+	act.sa_handler = SIG_DFL;
+	for (int i = 0; i < 3; i++)
+		CHECK(!sigaction(signals[i], &act, NULL));
+}
+
 int main(void)
 {
 	pages = managed_pages(NR_PAGES * PAGE);
@@ -271,6 +330,7 @@ int main(void)
 		test_vfork_in_fork();
 		test_unseen();
 	}
+	test_dispositions();
 	test_clone();
 	test_by_number();
 	CHECK(is_intact(1));
