@@ -11,11 +11,13 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define PAGE       4096u
@@ -174,6 +176,56 @@ static void test_daemon(bool by_libc)
 	CHECK(pid > 0 && wait_status(pid) == 0);
 	CHECK(read(done[0], &c, 1) == 1 && c == 'y');
 	CHECK(is_all(11));
+	close(done[0]);
+}
+
+/* --- on a coroutine ------------------------------------------------------------------------- */
+
+#define STACK_BYTES ((size_t)256 << 10)
+
+static ucontext_t back, coroutine;
+static int report_fd;
+
+/* Both fork inside libc, on this stack, which is managed memory. */
+static void fork_inside_libc(void)
+{
+	int pty = -1;
+	pid_t pid = forkpty(&pty, NULL, NULL, NULL);
+
+	CHECK(pid >= 0);
+	if (!pid)
+		_exit(is_all(13) && isatty(0) ? 0 : 1);
+	CHECK(pty >= 0 && wait_status(pid) == 0);
+	close(pty);
+	CHECK(!daemon(1, 1));
+	CHECK(is_all(13));
+	CHECK(write(report_fd, "y", 1) == 1);
+	_exit(0);
+}
+
+static void test_coroutine(void)
+{
+	int done[2];
+	char c = 0;
+
+	CHECK(!pipe(done));
+	fill(13);
+	pid_t pid = fork();
+	if (!pid) {
+		close(done[0]);
+		report_fd = done[1];
+		CHECK(!getcontext(&coroutine));
+		coroutine.uc_stack.ss_sp = managed_pages(STACK_BYTES);
+		coroutine.uc_stack.ss_size = STACK_BYTES;
+		coroutine.uc_link = &back;
+		makecontext(&coroutine, fork_inside_libc, 0);
+		swapcontext(&back, &coroutine);
+		_exit(1);
+	}
+	close(done[1]);
+	CHECK(pid > 0 && wait_status(pid) == 0);
+	CHECK(read(done[0], &c, 1) == 1 && c == 'y');
+	CHECK(is_all(13));
 	close(done[0]);
 }
 
@@ -356,6 +408,7 @@ int main(int argc, char **argv)
 	test_outlives_parent();
 	test_daemon(false);
 	test_daemon(true);
+	test_coroutine();
 	for (int i = 0; i < 4; i++) {
 		test_pair(i % 2, SIGKILL, i * 7);
 		test_pair(i % 2, SIGSTOP, i * 7);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
@@ -145,6 +146,25 @@ static void small_files(void)
 {
 	/* Swap is a file too: below what must be swapped, the program is ended with a message. */
 	set_limit(RLIMIT_FSIZE, 16u << 20);
+}
+
+/* What needs swap is ended as by the OOM killer, with a message, and not by SIGXFSZ. */
+static void test_no_files(void)
+{
+	fflush(NULL);
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		set_limit(RLIMIT_FSIZE, 0);
+		/* The message is not for the reader of this program's output. */
+		if (dup2(open("/dev/null", O_WRONLY), 2) != 2)
+			_exit(1);
+		work();
+		_exit(0);
+	}
+	int status = wait_status(pid);
+	CHECK(!WIFSIGNALED(status) || WTERMSIG(status) != SIGXFSZ);
+	CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 1); /* no wrong page */
 }
 
 static void no_locked_memory(void)
@@ -291,6 +311,7 @@ int main(int argc, char **argv)
 		nr_failed += run_case(i, true);
 		nr_failed += run_case(i, false);
 	}
+	test_no_files();
 	check_pages();
 	return nr_failed != 0;
 }
