@@ -139,6 +139,9 @@ static int build_child(void)
 	int err = telemetry_after_fork(&pg.telemetry, pg.config.telemetry);
 	if (err)
 		return err;
+	/* Before anybody looks at the new record: what is resident is not outside. */
+	pager_publish(false);
+	atomic_store(&pg.telemetry.p->state, 2);
 	swap_fork_child(pg.swap);
 	mapping_become_child();
 	err = mapping_register_all();

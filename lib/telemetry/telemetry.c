@@ -128,7 +128,6 @@ int telemetry_after_fork(struct telemetry *t, const char *path)
 	t->p->tlb_pages = parent->tlb_pages;
 	atomic_store(&t->p->frames_budget, atomic_load(&parent->frames_budget));
 	atomic_store(&t->p->resident_why, atomic_load(&parent->resident_why));
-	atomic_store(&t->p->state, 2);
 	sys_call2(SYS_munmap, (long)parent, FL_PROCESS_BYTES);
 	return 0;
 }

@@ -37,7 +37,7 @@ struct telemetry {
  */
 int telemetry_open(struct telemetry *t, const char *path);
 
-/* In a forked child: claim a record of its own. Context: fault. */
+/* In a forked child: claim a record of its own; the caller sets its state. Context: fault. */
 int telemetry_after_fork(struct telemetry *t, const char *path);
 
 /*
