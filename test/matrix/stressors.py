@@ -39,7 +39,7 @@ CASES = [
     stressor("mremap", "--mremap-bytes", "64M"),
     stressor("madvise", unpaged="maps files, shared"),
     stressor("mincore", unpaged="maps a page at a time"),
-    stressor("mlock"),
+    stressor("mlock", unpaged="an array that it hardly touches is brought in (MAP_POPULATE) only if it fits"),
     stressor("fork", unpaged="its children end at once"),
     stressor("memfd", "--memfd-bytes", "64M", unpaged="memfd memory is shared, and not paged"),
 ]
