@@ -214,6 +214,7 @@ static void put_options(
 	env_set(env, option_variable(OPT_POLICY), "%s", o->policy);
 	env_set(env, option_variable(OPT_MIN_MAP), "%llu", (unsigned long long)o->min_map_bytes);
 	env_set(env, option_variable(OPT_MALLOC), "%s", o->malloc_lib);
+	env_set(env, option_variable(OPT_COMPRESS), "%s", o->compress);
 	env_set(env, option_variable(OPT_RECLAIM), "%s", o->reclaim);
 	if (o->tlb.entries)
 		env_set(env, option_variable(OPT_TLB), "%s", o->text[OPT_TLB]);

@@ -22,6 +22,7 @@
 #define LETTER_OF(id) (0x100 + (int)(id)) /* getopt's value of an option */
 
 static const char *const engines[] = {"auto", "sigbus", "uffd", NULL};
+static const char *const codecs[] = {"auto", "off", "lz4", "zstd", NULL};
 static const char *const reclaims[] = {"auto", "thread", "inline", NULL};
 
 const struct option_spec option_specs[NR_OPTIONS] = {
@@ -58,6 +59,9 @@ const struct option_spec option_specs[NR_OPTIONS] = {
         "ENTRIES[xWAYS][,fifo|random|\nclock], as in 64x4,clock; at least 6 entries"},
     [OPT_PAGE_SIZE] = {"page-size", 0, "FAULTLINE_PAGE_SIZE", KIND_SIZE, "SIZE", "4K",
         "what an entry of --tlb covers: 4K or 2M; 4K"},
+    [OPT_COMPRESS] = {"compress", 0, "FAULTLINE_COMPRESS", KIND_TEXT, "CODEC", "auto",
+        "keep cold pages compressed, within --ram and on\ndisk: lz4, zstd, off or auto (lz4); "
+        "auto"},
 };
 
 const char *option_variable(enum option_id id)
@@ -244,6 +248,9 @@ static int read_value(struct options *o, enum option_id id)
 	case OPT_ENGINE:
 		o->engine = o->text[id];
 		return read_choice(o, id, engines);
+	case OPT_COMPRESS:
+		o->compress = o->text[id];
+		return read_choice(o, id, codecs);
 	case OPT_RECLAIM:
 		o->reclaim = o->text[id];
 		return read_choice(o, id, reclaims);

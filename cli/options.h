@@ -26,6 +26,7 @@ enum option_id {
 	OPT_RECLAIM,
 	OPT_TLB,
 	OPT_PAGE_SIZE,
+	OPT_COMPRESS,
 	NR_OPTIONS,
 };
 
@@ -43,7 +44,7 @@ struct options {
 	uint64_t ram_bytes, swap_bytes /* 0: by free space */, min_map_bytes,
 	    interval_ms /* 0: none */;
 	bool is_quiet, is_verbose, allow_unmanaged;
-	const char *swap_dir, *engine, *policy, *malloc_lib, *reclaim;
+	const char *swap_dir, *engine, *policy, *malloc_lib, *reclaim, *compress;
 	const char *json, *output; /* NULL: none */
 	struct tlb_geometry tlb;   /* entries 0: none */
 	uint32_t tlb_shift;        /* pages of an entry: 1 << this */

@@ -54,6 +54,7 @@ struct fault {
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
 	uint32_t nr_read, stride, self;
 	struct vpn first;
+	uint64_t is_near; /* bits: it was evicted a short while ago */
 	struct swap_page page[MAX_WINDOW];
 	struct frame_nr frame[MAX_WINDOW];
 };
@@ -217,6 +218,7 @@ static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_
 	struct swap_ref ref = f->from_file ? SWAP_REF_NONE : (struct swap_ref){pte_payload(*pte)};
 	struct frame_nr frame = frame_take(&pg.frames, vpn);
 
+	f->is_near |= (uint64_t)writeback_is_near(*pte) << i;
 	frame_of(&pg.frames, frame)->buf = buf;
 	frame_of(&pg.frames, frame)->ref = ref;
 	frame_of(&pg.frames, frame)->source = f->source;
@@ -257,6 +259,7 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 	f->stride = (uint32_t)(is_down ? -f->window.delta : f->window.delta);
 	f->self = is_down ? nr - 1 : 0;
 	f->first.v = f->vpn.v - (uint64_t)f->self * f->stride;
+	f->is_near = 0;
 	if (UNLIKELY(f->from_file)) {
 		atomic_fetch_add_explicit(&pg.nr_populated, nr, memory_order_relaxed);
 		if (r->marks & REGION_LOCKED)
@@ -490,6 +493,13 @@ static void report_lost(struct fault *f)
 	say_flush(&s);
 }
 
+/* All pages of a read from swap took @ns: tell who shares out the budget. */
+static void note_read(struct fault *f, uint64_t ns)
+{
+	for (uint32_t i = 0; i < f->nr_read && !f->from_file; i++)
+		share_note(&f->page[i], f->is_near >> i & 1, ns / f->nr_read);
+}
+
 static void read_window(struct fault *f, enum swap_wait wait)
 {
 	if (f->from_file)
@@ -500,12 +510,17 @@ static void read_window(struct fault *f, enum swap_wait wait)
 
 static enum step read_pages(struct fault *f)
 {
-	stall_begin(&pg.telemetry, now_ns());
-	engine_will_block();
-	/* The only thread that waits for pages: waking it from an idle CPU would cost more than
-	 * the CPU time does. */
-	read_window(f, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
-	stall_end(&pg.telemetry, now_ns());
+	uint64_t began = now_ns();
+
+	if (f->from_file || swap_read_memory(pg.swap, f->page, f->nr_read)) {
+		stall_begin(&pg.telemetry, began);
+		engine_will_block();
+		/* The only thread that waits for pages: waking it from an idle CPU would cost more
+		 * than the CPU time does. */
+		read_window(f, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
+		stall_end(&pg.telemetry, now_ns());
+	}
+	note_read(f, now_ns() - began);
 	COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
 	finish_read(f);
 	if (!f->page[f->self].result)
@@ -632,7 +647,10 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 		f.places = tlb_is_on() ? 0 : places_take(&pg.frames, 1);
 		step = look(&f);
 		if (step == STEP_READ) {
+			uint64_t began = now_ns();
+
 			read_window(&f, SWAP_SLEEP);
+			note_read(&f, now_ns() - began);
 			COUNT(&pg.telemetry, readahead_pages, f.nr_read);
 			finish_read(&f);
 			nr_read = f.nr_read;

@@ -10,7 +10,7 @@
  *     check.c      does it all add up           mlock.c     mlock and its like
  *     fork.c       two pagers out of one       sample.c    memory outside
  *     vfork.c      who borrows our memory      resident.c  the end of paging
- *     source.c     files behind regions
+ *     share.c      how much is compressed      source.c    files behind regions
  *     trap_tlb.c   fewer pages mapped
  */
 #ifndef FL_PAGER_INTERNAL_H
@@ -194,9 +194,31 @@ uint32_t writeback_run(void);
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref);
 /* Whether the page of this SWAPPED entry comes back soon after its eviction. */
 bool writeback_is_refault(uint64_t pte);
+/* Whether it comes back within an eighth of the budget's evictions, or little more. */
+bool writeback_is_near(uint64_t pte);
 /* Its refault distance in frames, rounded to an eighth of the budget. Right up to eight budgets of
  * evictions; an older page looks younger. @pte: SWAPPED, or READING with the epoch kept. */
 uint32_t writeback_distance(uint64_t pte);
+
+/* --- share.c --- */
+
+#define SHARE_MIN_FRAMES 256u /* with a smaller budget nothing is compressed */
+#define SHARE_MIN        32u  /* pages that the tier may have whatever it earns */
+
+/* What --compress @name stands for: a codec, "off", or NULL: nothing. */
+const char *share_codec_find(const char *name);
+/* Return: 0 or -ENOMEM. Once frames and swap are there. */
+int share_init(void);
+/* @page was read in @ns; @is_near: it had left its frame a short while ago. */
+void share_note(const struct swap_page *page, bool is_near, uint64_t ns);
+/* Give back what the tier has beyond its share. Return: anything. Context: fault, no lock held. */
+bool share_trim(void);
+/* Room is short and nothing can be evicted: the tier must give way. As above. */
+void share_yield(void);
+/* A thread of the pager's: places for the tier to grow into. As above. */
+void share_feed(void);
+/* Frames that the tier has and that no page is mapped in, reading desks included. */
+uint32_t share_pages(void);
 
 /* --- sample.c --- */
 

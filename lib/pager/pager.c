@@ -258,6 +258,11 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 	pg.inline_threads = !strcmp(config->reclaim, "thread")   ? 0
 	                    : !strcmp(config->reclaim, "inline") ? UINT32_MAX
 	                                                         : 3;
+	if (!share_codec_find(config->compress)) {
+		snprintf(
+		    why, why_bytes, "--compress %s: use auto, off, lz4 or zstd", config->compress);
+		return -EINVAL;
+	}
 	uint64_t nr_frames = MIN(config->ram_bytes >> PAGE_SHIFT, UINT32_MAX / 2);
 	if (nr_frames < pager_min_frames(config)) {
 		snprintf(why, why_bytes, "--ram: less than %llu pages; give more%s",
@@ -280,6 +285,8 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 	if (!err)
 		err = frames_init(
 		    &pg.frames, (uint32_t)nr_frames, config->tlb.entries << config->tlb_shift);
+	if (!err)
+		err = share_init();
 	if (!err)
 		err = reclaim_init();
 	pg.zeros = meta_map(MAX_AROUND * PAGE_BYTES);

@@ -20,6 +20,7 @@ struct pager_config {
 	char policy[16];
 	char telemetry[64];      /* path of the CLI's telemetry file, "" = private counters */
 	bool samples_outside;    /* nobody else does */
+	char compress[8];        /* "auto", "off", "lz4", "zstd" */
 	char reclaim[16];        /* "auto", "thread", "inline": who unmaps; tuning only */
 	struct tlb_geometry tlb; /* entries 0: none */
 	uint32_t tlb_shift;      /* pages that one entry covers: 1 << this; 0 or 9 */

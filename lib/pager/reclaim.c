@@ -97,8 +97,9 @@ static uint32_t policy_choose(struct choice *ret_choices, uint32_t nr)
 struct victim {
 	struct vpn vpn;
 	struct frame_nr frame;
-	uint32_t buf; /* BUF_NONE: nothing to keep */
-	bool evict;   /* else hold */
+	uint32_t buf;   /* BUF_NONE: nothing to keep */
+	bool evict;     /* else hold */
+	bool is_wanted; /* clean, and worth a place in the compressed tier */
 	bool is_dirty, no_access;
 	bool is_hidden;  /* by the trap TLB: the policy knows nothing of it */
 	bool is_watched; /* likewise: for tlb_unmapped() */
@@ -116,7 +117,7 @@ static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
 
 	if (tlb_is_on())
 		tlb_forget(vpn);
-	if (*pte & PTE_DIRTY) {
+	if (*pte & PTE_DIRTY || swap_wants(pg.swap, f->ref)) {
 		writeback_queue(nr);
 		return false;
 	}
@@ -156,6 +157,8 @@ static bool take_choice(struct batch *b, struct choice c)
 		    .buf = BUF_NONE,
 		    .evict = c.what == CHOICE_EVICT,
 		    .is_dirty = *pte & PTE_DIRTY,
+		    .is_wanted = !(*pte & PTE_DIRTY) && c.what == CHOICE_EVICT &&
+		                 swap_wants(pg.swap, f->ref),
 		    .no_access = *pte & PTE_NO_ACCESS,
 		};
 	} else if (c.what == CHOICE_EVICT) {
@@ -204,13 +207,13 @@ static void assign_buffers(struct batch *b)
 	if (b->nr && b->v[0].is_hidden)
 		reserve = pg.hold_reserve;
 	for (uint32_t i = 0; i < b->nr; i++)
-		want += !b->v[i].evict || b->v[i].is_dirty;
+		want += !b->v[i].evict || b->v[i].is_dirty || b->v[i].is_wanted;
 	got = want ? bufs_take(&pg.frames, bufs, want, reserve) : 0;
 	for (uint32_t i = 0; i < b->nr; i++) {
 		struct victim v = b->v[i];
 
-		if (!v.evict || v.is_dirty) {
-			if (used == got && !v.evict && !v.is_dirty && !v.is_hidden) {
+		if (!v.evict || v.is_dirty || v.is_wanted) {
+			if (used == got && !v.is_dirty && !v.is_hidden) {
 				v.evict = true; /* clean: no buffer, no second chance */
 			} else if (used == got) {
 				put_back(&v);
@@ -521,7 +524,7 @@ void reclaim_wait(uint32_t nr)
 	bool has_room = may_go_on(nr);
 
 	/* Beside the pager thread's: while one waits for the disk, the other computes checksums. */
-	if (has_room || reclaim_batch() || writeback_run()) {
+	if (has_room || share_trim() || reclaim_batch() || writeback_run()) {
 		event_cancel(&pg.frames.freed);
 		return;
 	}
@@ -529,6 +532,7 @@ void reclaim_wait(uint32_t nr)
 		event_cancel(&pg.frames.freed);
 		return;
 	}
+	share_yield();
 	/* Every page was tried twice, swap refused each, and nothing was freed meanwhile. */
 	if (atomic_load(&pg.nospace_streak) > 2 * pg.frames.nr_frames)
 		out_of_memory();
@@ -614,7 +618,7 @@ static void pager_thread(void *arg)
 	for (;;) {
 		bool any = refill_places();
 
-		while (writeback_run())
+		for (share_feed(); writeback_run(); share_feed())
 			any = true;
 		if (atomic_load(&pg.park_wanted)) {
 			park();

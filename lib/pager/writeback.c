@@ -50,6 +50,11 @@ bool writeback_is_refault(uint64_t pte)
 	return (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS <= EPOCHS_PER_BUDGET;
 }
 
+bool writeback_is_near(uint64_t pte)
+{
+	return (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS <= 1;
+}
+
 uint32_t writeback_distance(uint64_t pte)
 {
 	uint64_t nr_epochs = (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS;
@@ -80,12 +85,13 @@ void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
 enum outcome {
 	OUTCOME_ZERO,      /* nothing but zeros: needs no slot */
 	OUTCOME_UNCHANGED, /* what its old slot has */
+	OUTCOME_MOVED,     /* the same, and is in the compressed tier now */
 	OUTCOME_WRITTEN,   /* to swap */
 	OUTCOME_IN_FILE,   /* to the file that it is a shared page of */
 	OUTCOME_FAILED,
 };
 
-/* The writer is done with @nr. @ref: where it was written, for OUTCOME_WRITTEN. */
+/* The writer is done with @nr. @ref: where it is now, for OUTCOME_WRITTEN and OUTCOME_MOVED. */
 static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref ref)
 {
 	struct frame *f = frame_of(&pg.frames, nr);
@@ -97,15 +103,13 @@ static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref
 
 	atomic_fetch_and(&f->flags, (uint8_t)~FRAME_WRITING);
 	if (is_orphan) {
-		if (outcome == OUTCOME_WRITTEN)
-			ref_free(ref);
+		ref_free(ref);
 		ref_free(f->ref);
 		buf_give(&pg.frames, f->buf);
 		f->buf = BUF_NONE;
 		frame_give(&pg.frames, nr);
 	} else if (is_rescued) {
-		if (outcome == OUTCOME_WRITTEN)
-			ref_free(ref);
+		ref_free(ref);
 		buf_give(&pg.frames, f->buf);
 		f->buf = BUF_NONE;
 	} else if (outcome == OUTCOME_FAILED) {
@@ -117,11 +121,16 @@ static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref
 		event_log(&pg.telemetry, EVENT_EVICT_ZERO, vpn, UINT32_MAX);
 		writeback_leave(pte, nr, SWAP_REF_NONE);
 		COUNT(&pg.telemetry, evict_zero, 1);
-	} else if (outcome == OUTCOME_UNCHANGED) {
-		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
-		writeback_leave(pte, nr, f->ref);
+	} else if (outcome == OUTCOME_UNCHANGED || outcome == OUTCOME_MOVED) {
+		if (*pte & PTE_DIRTY)
+			COUNT(&pg.telemetry, same_content, 1);
+		if (outcome == OUTCOME_MOVED)
+			ref_free(f->ref);
+		else
+			ref = f->ref;
+		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, ref.v);
+		writeback_leave(pte, nr, ref);
 		COUNT(&pg.telemetry, evict_clean, 1);
-		COUNT(&pg.telemetry, same_content, 1);
 	} else { /* WRITTEN, or IN_FILE with no ref */
 		ref_free(f->ref);
 		event_log(&pg.telemetry, EVENT_EVICT_DIRTY, vpn, ref.v);
@@ -161,11 +170,19 @@ static void sort_frames(struct frame_nr *frames, uint32_t nr)
 		}
 }
 
-/* What must be written of @frames; the others are settled at once. Return: how many. */
-static uint32_t fill_write(struct frame_nr *frames, uint32_t nr, struct swap_page *ret_pages)
-{
-	uint32_t kept = 0;
+struct write {
+	uint32_t nr; /* to be written */
+	struct frame_nr frame[MAX_WRITE];
+	struct swap_page page[MAX_WRITE];
 
+	uint32_t
+	    nr_offered; /* from MAX_WRITE - 1 downwards: in swap as they are, but not in memory */
+};
+
+/* What is to be done about each of @frames; some are settled at once. */
+static void sort_out(const struct frame_nr *frames, uint32_t nr, struct write *w)
+{
+	w->nr = w->nr_offered = 0;
 	for (uint32_t i = 0; i < nr; i++) {
 		struct frame *f = frame_of(&pg.frames, frames[i]);
 		/* FRAME_WRITING keeps the buffer and its bytes as they are. */
@@ -178,14 +195,51 @@ static uint32_t fill_write(struct frame_nr *frames, uint32_t nr, struct swap_pag
 			continue;
 		}
 		uint64_t sum = page_checksum(bytes);
-		if (!swap_ref_is_none(old) && swap_checksum(pg.swap, old) == sum) {
+		uint32_t to = w->nr;
+		if (swap_ref_is_none(old) || swap_checksum(pg.swap, old) != sum) {
+			w->nr++;
+		} else if (swap_wants(pg.swap, old)) {
+			to = MAX_WRITE - ++w->nr_offered;
+		} else {
 			write_done(frames[i], OUTCOME_UNCHANGED, SWAP_REF_NONE);
 			continue;
 		}
-		frames[kept] = frames[i];
-		ret_pages[kept++] = (struct swap_page){.buf = bytes, .checksum = sum};
+		w->frame[to] = frames[i];
+		w->page[to] = (struct swap_page){.buf = bytes, .checksum = sum};
 	}
-	return kept;
+}
+
+static void write_failed(int err)
+{
+	atomic_fetch_add(&pg.nospace_streak, 1);
+	atomic_store(&pg.write_error, err);
+}
+
+static void write_pages(struct write *w)
+{
+	swap_write(pg.swap, w->page, w->nr);
+	for (uint32_t i = 0; i < w->nr; i++) {
+		const struct swap_page *page = &w->page[i];
+
+		if (!page->result) {
+			write_done(w->frame[i], OUTCOME_WRITTEN, page->ref);
+			continue;
+		}
+		write_failed(page->result);
+		write_done(w->frame[i], OUTCOME_FAILED, SWAP_REF_NONE);
+	}
+}
+
+static void offer_pages(struct write *w)
+{
+	uint32_t first = MAX_WRITE - w->nr_offered;
+
+	swap_offer(pg.swap, &w->page[first], w->nr_offered);
+	for (uint32_t i = first; i < MAX_WRITE; i++)
+		if (w->page[i].result)
+			write_done(w->frame[i], OUTCOME_UNCHANGED, SWAP_REF_NONE);
+		else
+			write_done(w->frame[i], OUTCOME_MOVED, w->page[i].ref);
 }
 
 /* Neighbours of one shared file from @frames on. */
@@ -200,12 +254,6 @@ static uint32_t file_run(const struct frame_nr *frames, uint32_t nr)
 	       atomic_load(&frame_of(&pg.frames, frames[run])->vpn) == vpn + run)
 		run++;
 	return run;
-}
-
-static void write_failed(int err)
-{
-	atomic_fetch_add(&pg.nospace_streak, 1);
-	atomic_store(&pg.write_error, err);
 }
 
 /* Write and settle the shared pages of files, and drop them from @frames, which are sorted.
@@ -240,20 +288,16 @@ static uint32_t write_to_files(struct frame_nr *frames, uint32_t nr)
 uint32_t writeback_run(void)
 {
 	struct frame_nr frames[MAX_WRITE];
-	struct swap_page pages[MAX_WRITE];
+	struct write w;
 	uint32_t nr = take_queued(frames, MAX_WRITE);
 
 	if (!nr)
 		return 0;
 	sort_frames(frames, nr);
-	uint32_t kept = fill_write(frames, write_to_files(frames, nr), pages);
-	swap_write(pg.swap, pages, kept);
-	for (uint32_t i = 0; i < kept; i++) {
-		if (pages[i].result)
-			write_failed(pages[i].result);
-		write_done(
-		    frames[i], pages[i].result ? OUTCOME_FAILED : OUTCOME_WRITTEN, pages[i].ref);
-	}
+	sort_out(frames, write_to_files(frames, nr), &w);
+	write_pages(&w);
+	if (w.nr_offered)
+		offer_pages(&w);
 	atomic_fetch_sub(&pg.nr_writes, nr);
 	event_signal(&pg.frames.freed);
 	pager_publish(true);

@@ -146,6 +146,7 @@ static void read_config(struct pager_config *c)
 	copy_option(c->engine, sizeof(c->engine), "FAULTLINE_ENGINE", "auto");
 	copy_option(c->policy, sizeof(c->policy), "FAULTLINE_POLICY", policies[0]->name);
 	copy_option(c->telemetry, sizeof(c->telemetry), "FAULTLINE_TELEMETRY", "");
+	copy_option(c->compress, sizeof(c->compress), "FAULTLINE_COMPRESS", "auto");
 	copy_option(c->reclaim, sizeof(c->reclaim), "FAULTLINE_RECLAIM", "auto");
 	read_tlb(c);
 }

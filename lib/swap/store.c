@@ -609,7 +609,7 @@ bool swap_wants(struct swap *s, struct swap_ref ref)
 {
 	struct room *r = s->room;
 
-	if (!r || !atomic_load_explicit(&r->share, memory_order_relaxed))
+	if (!r || swap_ref_is_none(ref) || !atomic_load_explicit(&r->share, memory_order_relaxed))
 		return false;
 	if (is_entry(ref))
 		return ref_generation(ref) != s->own || !tier_is_in_memory(s->tier, ref_entry(ref));
@@ -631,6 +631,7 @@ void swap_check(struct swap *s)
 static void tier_stats(struct room *r, struct swap_stats *ret_stats)
 {
 	ret_stats->tier_bytes = (uint64_t)atomic_load(&r->nr_taken) * CHUNK_BYTES;
+	ret_stats->desk_bytes = (uint64_t)r->nr_desks * CHUNK_BYTES;
 	ret_stats->packed_pages = atomic_load(&r->stored_pages);
 	ret_stats->packed_bytes = atomic_load(&r->stored_bytes);
 	ret_stats->tier_hits = atomic_load(&r->hits);

@@ -53,6 +53,7 @@ struct swap_stats {
 
 	/* The compressed tier. */
 	uint64_t tier_bytes;                 /* of the RAM budget that it takes up now */
+	uint64_t desk_bytes;                 /* ... and to read from disk by */
 	uint64_t packed_pages, packed_bytes; /* put into it, and what they were compressed to */
 	uint64_t tier_hits, packed_reads;    /* read from it; from its chunks on disk */
 	uint64_t unpacked_pages;             /* tried, and not compressible */

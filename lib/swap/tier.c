@@ -673,9 +673,14 @@ int tier_flush(struct tier *t)
 	lock_acquire(&t->lock);
 	if (t->open != NONE && t->chunk[t->open].live)
 		chunk_close_locked(t);
+	/* Cleaning takes entries back into memory. */
+	t->is_cleaning = true;
 	lock_release(&t->lock);
 	while ((nr = tier_write_oldest(t, MAX_GROUP)) > 0)
 		;
+	lock_acquire(&t->lock);
+	t->is_cleaning = false;
+	lock_release(&t->lock);
 	return nr;
 }
 
@@ -688,6 +693,7 @@ void tier_detach(struct tier *t, struct slot_share *live)
 
 		if (c->list == LIST_FREE)
 			continue;
+		ensure(c->slot != NONE || !c->live);
 		c->segment = NONE;
 		if (c->live && c->list != LIST_DISK)
 			set_list_locked(t, i, LIST_DISK);

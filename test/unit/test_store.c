@@ -405,6 +405,8 @@ Test(store, flipped_bit_is_an_error_never_data, .init = open_faulty, .fini = clo
 	write_stamped(pages, 1, 20);
 	for (uint32_t n = 0; n < 20; n++) {
 		backend_faulty_arm(faulty, n, 0);
+		for (uint32_t i = 0; i < 20; i++)
+			pages[i].from = SWAP_FROM_NOWHERE;
 		swap_read(swap, pages, 20, SWAP_SLEEP);
 		cr_expect(backend_faulty_fired(faulty));
 		for (uint32_t i = 0; i < 20; i++)

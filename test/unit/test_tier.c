@@ -40,8 +40,7 @@ static void give(uint32_t nr)
 
 static void open_tier_of(const char *codec, uint64_t swap_bytes)
 {
-	const struct swap_tier_memory memory = {
-	    .nr_pages = TIER_PAGES, .take = take, .give = give};
+	const struct swap_tier_memory memory = {.nr_pages = TIER_PAGES, .take = take, .give = give};
 	const char *how;
 
 	checksum_seed();
@@ -91,8 +90,7 @@ static uint32_t words_of(uint64_t stamp)
 static struct swap_page page_of(char *buf, uint64_t stamp)
 {
 	fill((uint64_t *)buf, stamp, words_of(stamp));
-	return (struct swap_page){
-	    .buf = buf, .ref = SWAP_REF_NONE, .checksum = page_checksum(buf)};
+	return (struct swap_page){.buf = buf, .ref = SWAP_REF_NONE, .checksum = page_checksum(buf)};
 }
 
 static void expect_page(const char *buf, uint64_t stamp)
@@ -148,8 +146,8 @@ static void model_read(struct model *m, bool is_random, bool offers)
 		if (!m->stamp[at % m->nr])
 			continue;
 		which[nr] = at % m->nr;
-		pages[nr] = (struct swap_page){
-		    .buf = m->mem + nr * PAGE_BYTES, .ref = m->ref[at % m->nr]};
+		pages[nr] =
+		    (struct swap_page){.buf = m->mem + nr * PAGE_BYTES, .ref = m->ref[at % m->nr]};
 		nr++;
 	}
 	if (rnd(&m->rng) % 2)

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How much of the budget the compressed tier gets: what its last frames earn against what as many
+ * would earn the program.
+ *
+ * As in ARC, what has just been lost says what more room would have saved; but in time, since a
+ * miss costs a decompression here and a read from disk there, and in both directions, so
+ * that the share comes to rest. For a step of 1/32 of the budget, per read:
+ *
+ *     more:   a page whose chunk left the tier at most a step ago (its ghost): the disk read would
+ *             have been a hit. A chunk holds several pages to the frame, so this is how well
+ *             the data compresses comes in.
+ *     less:   a hit in the oldest quarter of the tier would have been a disk read (scaled to a
+ * step) frames: a page that left its frame a short while ago would be there still: its whole fault
+ *             would have been saved, hit or read, compressible or not (scaled to a step)
+ *
+ * The share grows while more > frames, shrinks while less < frames, and is left alone in between.
+ * Each is a sum of measured times that halves with each look, 40 a second; a step every look takes
+ * the tier from its largest to nothing in 0.6 s. Data that does not compress never gets in
+ * (swap/room.h), earns nothing, and its faults push out what is there.
+ */
+#include <string.h>
+
+#include "base/sys.h"
+#include "pager/internal.h"
+#include "swap/codec.h"
+
+#define LOOK_NS   25000000u
+#define STEPS     32u
+#define MAX_SHARE 24u /* steps: three quarters of the budget */
+
+/* What a fault costs beyond the read: signal, mapping, and the eviction that it brings with it.
+ * Measured, roughly. */
+#define FAULT_NS 6000u
+
+/* Refault distances of up to an epoch, that is 1.5/8 of the budget on average, make up so many
+ * steps. */
+#define NEAR_STEPS 6u
+
+static struct {
+	bool is_on;
+	uint32_t step, max;                  /* [const] pages */
+	_Atomic uint64_t looked_ns;          /* [atomic] whoever moves it on looks */
+	_Atomic uint64_t more, less, frames; /* [atomic, relaxed] ns */
+	_Atomic uint64_t nr_less;            /* [atomic, relaxed] hits in the oldest quarter */
+	_Atomic uint64_t hit_ns, disk_ns;    /* [atomic, relaxed] running means of one page */
+	_Atomic uint32_t share;              /* pages */
+	_Atomic bool is_starved;             /* the tier asked for memory that was not there */
+} sh;
+
+static bool take(uint32_t nr)
+{
+	uint32_t got = places_take(&pg.frames, nr);
+
+	if (got == nr)
+		return true;
+	places_give(&pg.frames, got);
+	atomic_store_explicit(&sh.is_starved, true, memory_order_relaxed);
+	return false;
+}
+
+static void give(uint32_t nr)
+{
+	places_give(&pg.frames, nr);
+	event_signal(&pg.frames.freed);
+}
+
+const char *share_codec_find(const char *name)
+{
+	if (!*name || !strcmp(name, "auto"))
+		return "lz4";
+	return !strcmp(name, "off") || codec_find(name) ? name : NULL;
+}
+
+int share_init(void)
+{
+	const char *codec = share_codec_find(pg.config.compress);
+	uint32_t nr = pg.frames.nr_frames;
+
+	if (!strcmp(codec, "off") || nr < SHARE_MIN_FRAMES)
+		return 0;
+	sh.step = nr / STEPS;
+	sh.max = MIN(sh.step * MAX_SHARE, pg.frames.nr_places / 8 * 7);
+	const struct swap_tier_memory memory = {
+	    .area = pg.frames.pool + ((size_t)pg.frames.nr_bufs << PAGE_SHIFT) + PAGE_BYTES,
+	    .nr_pages = sh.max,
+	    .take = take,
+	    .give = give,
+	};
+	int err = swap_tier_enable(pg.swap, codec, &memory);
+	if (err)
+		return err;
+	sh.is_on = true;
+	atomic_store(&sh.hit_ns, 3000);
+	atomic_store(&sh.disk_ns, 70000);
+	atomic_store(&sh.share, nr / 8);
+	swap_tier_share(pg.swap, nr / 8, sh.step);
+	return 0;
+}
+
+static void mean_add(_Atomic uint64_t *mean, uint64_t ns)
+{
+	uint64_t old = atomic_load_explicit(mean, memory_order_relaxed);
+
+	atomic_store_explicit(mean, old - old / 16 + ns / 16, memory_order_relaxed);
+}
+
+static void add(_Atomic uint64_t *sum, uint64_t ns)
+{
+	atomic_fetch_add_explicit(sum, ns, memory_order_relaxed);
+}
+
+static uint64_t halve(_Atomic uint64_t *sum)
+{
+	uint64_t v = atomic_load_explicit(sum, memory_order_relaxed);
+
+	/* A count that comes between is lost: a sample. */
+	atomic_store_explicit(sum, v / 2, memory_order_relaxed);
+	return v;
+}
+
+static void set_share(uint32_t pages)
+{
+	atomic_store(&sh.share, pages);
+	swap_tier_share(pg.swap, pages, sh.step);
+}
+
+static void look(void)
+{
+	uint64_t more = halve(&sh.more), frames = halve(&sh.frames) / NEAR_STEPS;
+	uint64_t nr_less = halve(&sh.nr_less);
+	uint32_t share = atomic_load(&sh.share);
+	struct swap_stats s;
+
+	swap_stats(pg.swap, &s);
+	uint32_t taken = (uint32_t)(s.tier_bytes >> PAGE_SHIFT);
+	uint64_t less = nr_less * (atomic_load(&sh.disk_ns) -
+	                              MIN(atomic_load(&sh.hit_ns), atomic_load(&sh.disk_ns)));
+	if (taken > sh.step * 4)
+		less = less * sh.step / (taken / 4);
+	if (more > frames + frames / 8)
+		set_share(MIN(MAX(share, sh.step) + sh.step, sh.max));
+	else if (less + less / 8 < frames)
+		/* From what it really has, and not below what shows whether more would pay. */
+		set_share(MAX((int32_t)MIN(share, taken) - (int32_t)sh.step, (int32_t)SHARE_MIN));
+}
+
+static void look_if_due(void)
+{
+	uint64_t now = now_ns(), before = atomic_load(&sh.looked_ns);
+
+	if (now - before >= LOOK_NS && atomic_compare_exchange_strong(&sh.looked_ns, &before, now))
+		look();
+}
+
+void share_note(const struct swap_page *page, bool is_near, uint64_t ns)
+{
+	if (!sh.is_on || page->result)
+		return;
+	bool is_hit = page->from == SWAP_FROM_TIER || page->from == SWAP_FROM_TIER_OLD;
+
+	mean_add(is_hit ? &sh.hit_ns : &sh.disk_ns, ns);
+	if (is_near)
+		add(&sh.frames, ns + FAULT_NS);
+	if (page->from == SWAP_FROM_GHOST && ns > atomic_load(&sh.hit_ns))
+		add(&sh.more, ns - atomic_load(&sh.hit_ns));
+	if (page->from == SWAP_FROM_TIER_OLD)
+		add(&sh.nr_less, 1);
+	look_if_due();
+}
+
+bool share_trim(void)
+{
+	return sh.is_on && swap_tier_trim(pg.swap);
+}
+
+void share_yield(void)
+{
+	if (!sh.is_on)
+		return;
+	set_share(atomic_load(&sh.share) / 2);
+	share_trim();
+}
+
+void share_feed(void)
+{
+	if (!sh.is_on)
+		return;
+	/* A write, to whoever wants all of them to be done. */
+	atomic_fetch_add(&pg.nr_writes, 1);
+	share_trim();
+	atomic_fetch_sub(&pg.nr_writes, 1);
+	event_signal(&pg.frames.freed);
+	if (atomic_exchange_explicit(&sh.is_starved, false, memory_order_relaxed) &&
+	    atomic_load(&pg.frames.places_free) < (int32_t)SHARE_MIN / 2)
+		reclaim_batch();
+}
+
+uint32_t share_pages(void)
+{
+	struct swap_stats s;
+
+	if (!sh.is_on)
+		return 0;
+	swap_stats(pg.swap, &s);
+	return (uint32_t)((s.tier_bytes + s.desk_bytes) >> PAGE_SHIFT);
+}
