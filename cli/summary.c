@@ -92,6 +92,12 @@ static void read_counts(struct counts *c, const struct fl_process *r)
 	    .guard_calls = get(&r->guard_calls),
 	    .pinned_calls = get(&r->pinned_calls),
 	    .swap_used_bytes = get(&r->swap_used_bytes),
+	    .packed_pages = get(&r->packed_pages),
+	    .packed_bytes = get(&r->packed_bytes),
+	    .unpacked_pages = get(&r->unpacked_pages),
+	    .tier_hits = get(&r->tier_hits),
+	    .packed_reads = get(&r->packed_reads),
+	    .tier_peak = get(&r->tier_bytes_peak),
 	    .stall_some_ns = get(&r->stall_some_ns),
 	    .stall_full_ns = get(&r->stall_full_ns),
 	    .tlb_misses = get(&r->tlb_misses),
@@ -125,6 +131,12 @@ static void add_counts(struct counts *sum, const struct counts *c)
 	sum->checksum_errors += c->checksum_errors;
 	sum->same_content += c->same_content;
 	sum->refaults += c->refaults;
+	sum->packed_pages += c->packed_pages;
+	sum->packed_bytes += c->packed_bytes;
+	sum->unpacked_pages += c->unpacked_pages;
+	sum->tier_hits += c->tier_hits;
+	sum->packed_reads += c->packed_reads;
+	sum->tier_peak = MAX(sum->tier_peak, c->tier_peak);
 	sum->guard_calls += c->guard_calls;
 	sum->pinned_calls += c->pinned_calls;
 	sum->swap_used_bytes += c->swap_used_bytes;

@@ -79,6 +79,11 @@ static void put_io(json_t *o, const struct counts *c)
 	        number(c->read_ops), "write_ops", number(c->write_ops), "read_errors",
 	        number(c->read_errors), "write_errors", number(c->write_errors), "checksum_errors",
 	        number(c->checksum_errors), "used_bytes", number(c->swap_used_bytes)));
+	json_object_set_new(o, "compressed",
+	    json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "pages", number(c->packed_pages), "bytes",
+	        number(c->packed_bytes), "incompressible_pages", number(c->unpacked_pages),
+	        "read_from_ram", number(c->tier_hits), "read_from_disk", number(c->packed_reads),
+	        "ram_bytes_peak", number(c->tier_peak)));
 	json_object_set_new(o, "guard",
 	    json_pack(
 	        "{s:o, s:o}", "calls", number(c->guard_calls), "pinned", number(c->pinned_calls)));

@@ -156,6 +156,14 @@ static void put_io(struct page *page, const struct counts *c, bool is_verbose)
 	put(page, "  swap I/O      read %s in %s, written %s in %s ops",
 	    size_text(c->read_bytes, a), count_text(c->read_ops, b), size_text(c->written_bytes, d),
 	    count_text(c->write_ops, e));
+	if (c->packed_pages)
+		put(page, "  compressed    %s pages to %.0f %%; read %s in RAM, %s on disk",
+		    count_text(c->packed_pages, a),
+		    percent_of(c->packed_bytes, c->packed_pages << PAGE_SHIFT),
+		    count_text(c->tier_hits, b), count_text(c->packed_reads, d));
+	if (c->packed_pages)
+		put(page, "                at most %.0f %% of RAM held compressed pages",
+		    percent_of(c->tier_peak, c->frames_budget << PAGE_SHIFT));
 	if (c->read_errors || c->write_errors || c->checksum_errors)
 		put(page, "  ERRORS        read %s, write %s, checksum %s",
 		    count_text(c->read_errors, a), count_text(c->write_errors, b),

@@ -110,6 +110,13 @@ struct fl_process {
 	char tlb_replacement[8];
 	_Atomic uint64_t tlb_misses, tlb_evictions;
 	_Atomic uint64_t tlb_probes; /* CLOCK: touches of an entry whose bit was clear; no misses */
+
+	/* The compressed tier: pages put into it and what they came to, pages that did not
+	 * compress; pages read back from memory, and from its chunks on disk; memory of the budget
+	 * that it has, and had at most. */
+	_Atomic uint64_t packed_pages, packed_bytes, unpacked_pages;
+	_Atomic uint64_t tier_hits, packed_reads;
+	_Atomic uint64_t tier_bytes, tier_bytes_peak;
 };
 
 _Static_assert(

@@ -108,10 +108,14 @@ void pager_publish(bool with_swap)
 	uint64_t populated = atomic_load(&pg.nr_populated) << PAGE_SHIFT;
 	int32_t places_free = atomic_load(&pg.frames.places_free);
 
-	atomic_store_explicit(
-	    &p->frames_used, atomic_load(&pg.frames.frames_used), memory_order_relaxed);
-	atomic_store_explicit(
-	    &p->frames_peak, atomic_load(&pg.frames.frames_peak), memory_order_relaxed);
+	/* Read one after the other: the sum may be a little off. */
+	uint64_t used =
+	    MIN(atomic_load(&pg.frames.frames_used) + share_pages(), pg.frames.nr_frames);
+	uint64_t peak = MAX(used, atomic_load(&pg.frames.frames_peak));
+
+	atomic_store_explicit(&p->frames_used, used, memory_order_relaxed);
+	if (peak > atomic_load_explicit(&p->frames_peak, memory_order_relaxed))
+		atomic_store_explicit(&p->frames_peak, peak, memory_order_relaxed);
 	atomic_store_explicit(&p->managed_bytes, populated, memory_order_relaxed);
 	if (populated > atomic_load_explicit(&p->managed_bytes_peak, memory_order_relaxed))
 		atomic_store_explicit(&p->managed_bytes_peak, populated, memory_order_relaxed);
@@ -132,6 +136,14 @@ void pager_publish(bool with_swap)
 	atomic_store(&p->read_errors, s.read_errors);
 	atomic_store(&p->write_errors, s.write_errors);
 	atomic_store(&p->checksum_errors, s.checksum_errors);
+	atomic_store(&p->packed_pages, s.packed_pages);
+	atomic_store(&p->packed_bytes, s.packed_bytes);
+	atomic_store(&p->unpacked_pages, s.unpacked_pages);
+	atomic_store(&p->tier_hits, s.tier_hits);
+	atomic_store(&p->packed_reads, s.packed_reads);
+	atomic_store(&p->tier_bytes, s.tier_bytes);
+	if (s.tier_bytes > atomic_load(&p->tier_bytes_peak))
+		atomic_store(&p->tier_bytes_peak, s.tier_bytes);
 }
 
 struct fl_process *pager_counters(void)
