@@ -3,24 +3,22 @@
  * Page touches: fills a plain anonymous mapping, then touches one word of page after page in a
  * chosen order and says how many touches a second that was. Every touch verifies what it reads.
  *
- * A page is 512 words: 8 words that the last 8 writes went to in turn, 248 random words, and 256
- * words of counting numbers. All of it can be computed from the page's number and the number of
+ * A page is 512 words. The last 8 writes went to the first 8 in turn; the others, up to the 512th,
+ * 256th or 128th (--content 1, 2 or 4), are random, and what is left repeats one word: it
+ * compresses 1:1, 2:1 or 4:1. All of it can be computed from the page's number and the number of
  * writes it has had (`writes`, in .bss, so that no pager takes it over).
  *
  * Threads own every n-th page each. The program does not know whether anybody pages it.
  */
-#include <errno.h>
+#include "common.h"
+
 #include <getopt.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <time.h>
 
 #define PAGE       4096u
 #define WORDS      (PAGE / sizeof(uint64_t))
@@ -30,7 +28,15 @@
 
 #define STRIDE 3u
 
-enum order { ORDER_RANDOM, ORDER_SEQUENTIAL, ORDER_BACKWARD, ORDER_STRIDE, ORDER_ZIPF };
+enum order {
+	ORDER_RANDOM,
+	ORDER_SEQUENTIAL,
+	ORDER_BACKWARD,
+	ORDER_STRIDE,
+	ORDER_ZIPF,
+	ORDER_INTERLEAVED, /* two scans in turn, one in each half */
+	ORDER_PHASES,      /* random in a quarter of the pages, which moves on */
+};
 
 static const struct workload {
 	const char *name;
@@ -44,13 +50,9 @@ static const struct workload {
     {"backward-read", ORDER_BACKWARD, false},
     {"stride-read", ORDER_STRIDE, false},
     {"zipf-read", ORDER_ZIPF, false},
-};
-
-/* Constants of Gray et al.'s zipf generator ("Quickly generating billion-record synthetic
- * databases", 1994) for the pages that one thread owns. */
-struct zipf {
-	double theta, alpha, zetan, eta;
-	uint64_t scatter; /* rank * scatter mod n spreads the popular pages */
+    {"zipf-write", ORDER_ZIPF, true},
+    {"interleaved-read", ORDER_INTERLEAVED, false},
+    {"phases-read", ORDER_PHASES, false},
 };
 
 struct toucher {
@@ -64,9 +66,9 @@ static struct {
 	const struct workload *workload;
 	uint64_t footprint, touches, warm, seed;
 	double seconds;
-	uint32_t threads;
+	uint32_t threads, content;
 	bool verify_all, no_thp;
-} opt = {.workload = &workloads[0], .footprint = 512u << 20, .seed = 1, .threads = 1};
+} opt = {.workload = &workloads[0], .footprint = 512u << 20, .seed = 1, .threads = 1, .content = 1};
 
 static uint64_t (*area)[WORDS];
 static uint64_t nr_pages;
@@ -76,30 +78,6 @@ static struct toucher touchers[MAX_THREAD];
 static uint64_t quota; /* touches of each thread in this phase; 0: until `deadline` */
 static double deadline;
 
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static uint64_t mix(uint64_t x)
-{
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-	return x ^ x >> 31;
-}
-
-static uint64_t random_next(uint64_t *state)
-{
-	return mix(*state += 0x9e3779b97f4a7c15ull);
-}
-
-static uint64_t random_below(uint64_t *state, uint64_t n)
-{
-	return (uint64_t)((unsigned __int128)random_next(state) * n >> 64);
-}
-
 /* What word @w of @page must be: the stamp of write number k lies in word k % NR_STAMPS. */
 static uint64_t word_of(uint64_t page, uint32_t w)
 {
@@ -108,37 +86,9 @@ static uint64_t word_of(uint64_t page, uint32_t w)
 		uint32_t k = n - (n - w) % NR_STAMPS;
 		return w > n ? 0 : mix(opt.seed ^ page << 32 ^ k);
 	}
-	if (w < WORDS / 2)
+	if (w < WORDS / opt.content)
 		return mix(opt.seed + page * WORDS + w);
-	return page * (WORDS / 2) + (w - WORDS / 2);
-}
-
-static void zipf_init(uint64_t n)
-{
-	zipf.theta = 0.99;
-	zipf.alpha = 1 / (1 - zipf.theta);
-	for (uint64_t i = 1; i <= n; i++)
-		zipf.zetan += pow((double)i, -zipf.theta);
-	double zeta2 = 1 + pow(2, -zipf.theta);
-	zipf.eta = (1 - pow(2.0 / (double)n, 1 - zipf.theta)) / (1 - zeta2 / zipf.zetan);
-	/* A prime far above any n has no common divisor with it: every page is some rank's. */
-	zipf.scatter = 2305843009213693951ull % n;
-}
-
-static uint64_t zipf_next(uint64_t *rng, uint64_t n)
-{
-	double u = (double)(random_next(rng) >> 11) * 0x1p-53;
-	double uz = u * zipf.zetan;
-	uint64_t rank;
-	if (uz < 1)
-		rank = 0;
-	else if (uz < 1 + pow(0.5, zipf.theta))
-		rank = 1;
-	else
-		rank = (uint64_t)((double)n * pow(zipf.eta * u - zipf.eta + 1, zipf.alpha));
-	if (rank >= n)
-		rank = n - 1;
-	return (uint64_t)((unsigned __int128)rank * zipf.scatter % n);
+	return mix(opt.seed + page);
 }
 
 static void *fill(void *arg)
@@ -180,31 +130,37 @@ static uint64_t strided(uint64_t i, uint64_t n)
 	}
 }
 
+/* Which of its @n pages the @i-th touch of a thread goes to. */
+static uint64_t index_of(struct toucher *t, uint64_t i, uint64_t n)
+{
+	uint64_t half = n / 2 + (n < 2), quarter = n / 4 + (n < 4);
+	switch (opt.workload->order) {
+	case ORDER_SEQUENTIAL:
+		return i % n;
+	case ORDER_BACKWARD:
+		return n - 1 - i % n;
+	case ORDER_STRIDE:
+		return strided(i % n, n);
+	case ORDER_ZIPF:
+		return zipf_next(&zipf, &t->rng);
+	case ORDER_INTERLEAVED:
+		return (i % 2 * half + i / 2 % half) % n;
+	case ORDER_PHASES:
+		return (i / half * quarter + random_below(&t->rng, quarter)) % n;
+	case ORDER_RANDOM:
+		break;
+	}
+	return random_below(&t->rng, n);
+}
+
 static void *touch_pages(void *arg)
 {
 	struct toucher *t = arg;
-	uint64_t n = nr_pages / opt.threads, i, index = 0;
+	uint64_t n = nr_pages / opt.threads, i;
 	for (i = 0; quota == 0 || i < quota; i++) {
 		if (quota == 0 && i % 64 == 0 && now() >= deadline)
 			break;
-		switch (opt.workload->order) {
-		case ORDER_RANDOM:
-			index = random_below(&t->rng, n);
-			break;
-		case ORDER_SEQUENTIAL:
-			index = i % n;
-			break;
-		case ORDER_BACKWARD:
-			index = n - 1 - i % n;
-			break;
-		case ORDER_STRIDE:
-			index = strided(i % n, n);
-			break;
-		case ORDER_ZIPF:
-			index = zipf_next(&t->rng, n);
-			break;
-		}
-		touch_page(t, index * opt.threads + t->index);
+		touch_page(t, index_of(t, i, n) * opt.threads + t->index);
 	}
 	t->touches = i;
 	return NULL;
@@ -243,25 +199,6 @@ static double run_phase(void *(*phase)(void *))
 	return now() - start;
 }
 
-static uint64_t number_or_die(const char *name, const char *text)
-{
-	char *end;
-	errno = 0;
-	unsigned long long n = strtoull(text, &end, 0);
-	if (errno == 0 && end != text && *end != '\0' && end[1] == '\0') {
-		const char *units = "KMG", *unit = strchr(units, *end & ~0x20);
-		if (unit != NULL) {
-			n <<= 10 * (unit - units + 1);
-			end++;
-		}
-	}
-	if (errno != 0 || end == text || *end != '\0' || *text == '-') {
-		fprintf(stderr, "touch: %s %s: not a number\n", name, text);
-		exit(2);
-	}
-	return n;
-}
-
 static const struct workload *workload_or_die(const char *name)
 {
 	for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
@@ -270,7 +207,8 @@ static const struct workload *workload_or_die(const char *name)
 	}
 	fprintf(stderr,
 	    "touch: --workload %s: use random-read, random-write, sequential-read, "
-	    "sequential-write, backward-read, stride-read or zipf-read\n",
+	    "sequential-write, backward-read, stride-read, zipf-read, zipf-write, "
+	    "interleaved-read or phases-read\n",
 	    name);
 	exit(2);
 }
@@ -280,7 +218,7 @@ static void parse_options(int argc, char **argv)
 	static const struct option longs[] = {{"workload", 1, NULL, 'w'},
 	    {"footprint", 1, NULL, 'f'}, {"threads", 1, NULL, 't'}, {"touches", 1, NULL, 'n'},
 	    {"seconds", 1, NULL, 's'}, {"warm", 1, NULL, 'W'}, {"seed", 1, NULL, 'S'},
-	    {"verify", 0, NULL, 'v'}, {"no-thp", 0, NULL, 'T'}, {0}};
+	    {"content", 1, NULL, 'c'}, {"verify", 0, NULL, 'v'}, {"no-thp", 0, NULL, 'T'}, {0}};
 	int c;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
@@ -305,6 +243,9 @@ static void parse_options(int argc, char **argv)
 		case 'S':
 			opt.seed = number_or_die("--seed", optarg);
 			break;
+		case 'c':
+			opt.content = (uint32_t)number_or_die("--content", optarg);
+			break;
 		case 'v':
 			opt.verify_all = true;
 			break;
@@ -324,6 +265,10 @@ static void parse_options(int argc, char **argv)
 		    MAX_THREAD, MAX_PAGES);
 		exit(2);
 	}
+	if (opt.content != 1 && opt.content != 2 && opt.content != 4) {
+		fprintf(stderr, "touch: --content is 1, 2 or 4\n");
+		exit(2);
+	}
 	if (opt.touches == 0 && opt.seconds == 0)
 		opt.touches = nr_pages;
 }
@@ -331,17 +276,11 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	parse_options(argc, argv);
-	/* For a fair reference on a machine that gives huge pages unasked. */
-	if (opt.no_thp && prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0)
-		perror("touch: PR_SET_THP_DISABLE");
-	area =
-	    mmap(NULL, nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (area == MAP_FAILED) {
-		perror("touch: mmap");
-		return 2;
-	}
+	if (opt.no_thp)
+		refuse_huge_pages();
+	area = map_or_die(nr_pages * PAGE);
 	if (opt.workload->order == ORDER_ZIPF)
-		zipf_init(nr_pages / opt.threads);
+		zipf_init(&zipf, nr_pages / opt.threads);
 	for (uint32_t i = 0; i < opt.threads; i++) {
 		touchers[i].index = i;
 		touchers[i].rng = mix(opt.seed * 1000003 + i);
@@ -362,9 +301,10 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < opt.threads; i++)
 		wrong += touchers[i].wrong;
 
-	printf("{\"workload\": \"%s\", \"threads\": %u, \"pages\": %llu, \"fill_per_s\": %.0f, "
+	printf("{\"workload\": \"%s\", \"threads\": %u, \"content\": %u, \"pages\": %llu, "
+	       "\"fill_per_s\": %.0f, "
 	       "\"touches\": %llu, \"seconds\": %.3f, \"per_s\": %.0f, \"wrong\": %llu}\n",
-	    opt.workload->name, opt.threads, (unsigned long long)nr_pages,
+	    opt.workload->name, opt.threads, opt.content, (unsigned long long)nr_pages,
 	    (double)nr_pages / fill_seconds, (unsigned long long)touches, seconds,
 	    (double)touches / seconds, (unsigned long long)wrong);
 	return wrong != 0;

@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -138,6 +139,12 @@ def rss_anon(pid):
     except OSError:
         pass
     return 0
+
+
+def child_faults():
+    """(major, minor) faults of all our children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_majflt, usage.ru_minflt
 
 
 def as_nobody(argv, with_ptrace=False):
