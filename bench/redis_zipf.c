@@ -5,7 +5,8 @@
  *     redis_zipf --socket PATH [options] -- COMMAND...
  *
  * starts COMMAND (a server, which must listen on PATH), stores its keys, measures the GETs, checks
- * every value, and shuts the server down. Requests go out PIPELINE at a time, as pipelining clients
+ * every value, and shuts the server down. With --flush SECONDS it empties the server
+ * before, and waits so long. Requests go out PIPELINE at a time, as pipelining clients
  * send them.
  */
 #include "common.h"
@@ -80,11 +81,12 @@ static void connect_to(const char *path, pid_t pid)
 	die("the server does not listen");
 }
 
+/* The answer to a SET or FLUSHALL. */
 static void expect_ok(void)
 {
 	char line[64];
 	if (fgets(line, sizeof(line), from) == NULL || strcmp(line, "+OK\r\n") != 0)
-		die("a SET was refused");
+		die("the server refused");
 }
 
 static void store(uint64_t nr_keys)
@@ -139,7 +141,7 @@ int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"footprint", 1, NULL, 'f'}, {"gets", 1, NULL, 'g'}, {"socket", 1, NULL, 's'}, {0}};
-	uint64_t footprint = 256u << 20, gets = 200000;
+	uint64_t footprint = 256u << 20, gets = 200000, idle = 0;
 	const char *path = NULL;
 	int c, status;
 	while ((c = getopt_long(argc, argv, "+", longs, NULL)) != -1) {
@@ -147,6 +149,8 @@ int main(int argc, char **argv)
 			footprint = number_or_die("--footprint", optarg);
 		else if (c == 'g')
 			gets = number_or_die("--gets", optarg);
+		else if (c == 'F')
+			idle = number_or_die("--flush", optarg);
 		else if (c == 's')
 			path = optarg;
 		else
@@ -162,6 +166,12 @@ int main(int argc, char **argv)
 	double stored = now();
 	uint64_t wrong = get(nr_keys, gets);
 	double done = now();
+	if (idle != 0) {
+		fprintf(to, "*1\r\n$8\r\nFLUSHALL\r\n");
+		fflush(to);
+		expect_ok();
+		sleep((unsigned)idle);
+	}
 	fprintf(to, "*2\r\n$8\r\nSHUTDOWN\r\n$6\r\nNOSAVE\r\n");
 	fflush(to);
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)

@@ -67,7 +67,8 @@ class Tally:
 
 class Result:
     """How a program ended: status (negative: by that signal), wall seconds, its stderr, and the
-    largest RssAnon that any one of its processes was seen with."""
+    largest RssAnon that any one of its processes was seen with; rss_last: at the last look that
+    saw any."""
 
     def __init__(self):
         self.status = None
@@ -75,7 +76,7 @@ class Result:
         self.wall = 0.0
         self.stderr = ""
         self.stdout = ""
-        self.rss_peak = 0
+        self.rss_peak = self.rss_last = 0
 
     def problem(self):
         if self.timed_out:
@@ -174,8 +175,9 @@ class Program:
                 if pid != self.child.pid or self.child.poll() is None]
 
     def sample(self):
-        for pid in self.pids():
-            self.result.rss_peak = max(self.result.rss_peak, rss_anon(pid))
+        largest = max([rss_anon(pid) for pid in self.pids()], default=0)
+        self.result.rss_peak = max(self.result.rss_peak, largest)
+        self.result.rss_last = largest or self.result.rss_last
 
     def wait(self, timeout, sample=False):
         """Until it ends, @timeout seconds after its start at the latest. Return: its Result."""
