@@ -15,7 +15,7 @@ import harness
 import kernel
 from journal import start_time
 
-SLACK = 2 << 20 # for file pages, and what differs from round to round
+SLACK = 1 << 20 # for file pages, and what differs from round to round
 ENVIRONMENT = {"LC_ALL": "C", "PYTHONHASHSEED": "0"}
 KERNEL_NAMES = ["swap", "zswap", "zram"]
 
