@@ -22,6 +22,9 @@ static const struct {
     {"lazy", "a 100 MB file mapped, a few pages used"},
     {"cow", "fork: pages shared, then copied on write"},
     {"dirty", "evicting clean and dirty pages: what is written"},
+    {"policies", "one live workload under every policy; Belady's anomaly"},
+    {"thrash", "the working set swept past the budget: over the cliff"},
+    {"recover", "out of thrashing by a smaller working set"},
 };
 
 static int list(void)

@@ -41,7 +41,7 @@ int main(void)
 	printf("\nfaults: %llu zero-filled, %llu read from swap; evictions: %llu written\n",
 	    FULL(s.minor_zero), FULL(s.major), FULL(s.evict_dirty));
 	/* Zeros mapped beyond what was touched, by fault-around, count until they are evicted. */
-	DEMO_ENSURE(s.touched_bytes >= NR_PAGES * PAGE_BYTES);
+	DEMO_ENSURE(s.touched_bytes >= NR_PAGES * DEMO_PAGE);
 	DEMO_ENSURE(s.peak_bytes <= 64 * MIB && s.major > 0);
 	printf(
 	    "Conclusion: an address costs nothing until it is touched, and a touched page needs a "

@@ -83,10 +83,10 @@ int main(void)
 	int status;
 
 	live_open(RAM, NULL);
-	void *old = live_map(NR_OLD * PAGE_BYTES), *at = live_map(NR_PAGES * PAGE_BYTES);
+	void *old = live_map(NR_OLD * DEMO_PAGE), *at = live_map(NR_PAGES * DEMO_PAGE);
 
 	write_pages(old, NR_OLD, 5);
-	DEMO_ENSURE(!fl_evict(old, NR_OLD * PAGE_BYTES));
+	DEMO_ENSURE(!fl_evict(old, NR_OLD * DEMO_PAGE));
 	write_pages(at, NR_PAGES, 1);
 	printf("%llu pages in frames, %llu in swap; then fork().\n\n", NR_PAGES, NR_OLD);
 	printf("%-7s %-36s %7s %7s %7s %9s %9s\n", "", "", "shared", "own", "major", "swap used",

@@ -30,31 +30,31 @@ static struct fl_stats row(const char *what)
 int main(void)
 {
 	live_open(RAM, NULL);
-	void *at = live_map(NR_PAGES * PAGE_BYTES);
+	void *at = live_map(NR_PAGES * DEMO_PAGE);
 
 	printf("%llu pages (32 MiB) in 16 MiB of RAM. Each pass ends with all of them evicted.\n\n",
 	    NR_PAGES);
 	printf("%-36s %7s %7s %7s %13s %13s\n", "", "clean", "dirty", "zero", "written", "read");
 
 	write_pages(at, NR_PAGES, 1);
-	fl_evict(at, NR_PAGES * PAGE_BYTES);
+	fl_evict(at, NR_PAGES * DEMO_PAGE);
 	struct fl_stats fresh = row("write every page");
 
 	DEMO_ENSURE(read_pages(at, NR_PAGES) == sum_of_pages(NR_PAGES, 1));
-	fl_evict(at, NR_PAGES * PAGE_BYTES);
+	fl_evict(at, NR_PAGES * DEMO_PAGE);
 	struct fl_stats read = row("read every page");
 
 	write_pages(at, NR_PAGES, 1);
-	fl_evict(at, NR_PAGES * PAGE_BYTES);
+	fl_evict(at, NR_PAGES * DEMO_PAGE);
 	struct fl_stats same = row("write what is there already");
 
 	for (uint64_t i = 0; i < NR_PAGES; i += 4)
 		*word_of(at, i) = 1000000 + i;
-	fl_evict(at, NR_PAGES * PAGE_BYTES);
+	fl_evict(at, NR_PAGES * DEMO_PAGE);
 	struct fl_stats quarter = row("write every fourth page anew");
 
-	memset(at, 0, NR_PAGES * PAGE_BYTES);
-	fl_evict(at, NR_PAGES * PAGE_BYTES);
+	memset(at, 0, NR_PAGES * DEMO_PAGE);
+	fl_evict(at, NR_PAGES * DEMO_PAGE);
 	struct fl_stats zero = row("zero every page");
 
 	DEMO_ENSURE(fresh.evict_dirty == NR_PAGES);

@@ -11,7 +11,7 @@
 /* In use is every 64th page: no neighbours, and no step that readahead would take for a stream, so
  * that every touch of an absent page is one fault. */
 #define STEP 64ull
-#define AREA (NR_PAGES * STEP * PAGE_BYTES)
+#define AREA (NR_PAGES * STEP * DEMO_PAGE)
 
 static sigjmp_buf back;
 static siginfo_t last;
@@ -103,11 +103,11 @@ int main(void)
 	live_open(32 * MIB, NULL);
 	at = live_map(AREA);
 	other = live_map(AREA);
-	readonly = live_map(PAGE_BYTES);
+	readonly = live_map(DEMO_PAGE);
 	setvbuf(stdout, NULL, _IOFBF, 1 << 16); /* its faults are not of interest */
 
 	*word_of(readonly, 0) = 7;
-	DEMO_ENSURE(!fl_protect(readonly, PAGE_BYTES, PROT_READ));
+	DEMO_ENSURE(!fl_protect(readonly, DEMO_PAGE, PROT_READ));
 	printf("%-34s %34s   %s\n", "", "counted by the pager", "by the kernel");
 	printf("%-34s %6s %6s %6s %6s %6s %9s %6s\n", "", "zero", "refill", "write", "major",
 	    "inval.", "minflt", "majflt");

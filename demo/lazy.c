@@ -29,12 +29,12 @@ static int make_file(void)
 {
 	const char *dir = getenv("FAULTLINE_SWAP");
 	int fd = open(dir ? dir : "/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	static uint64_t some[64 * PAGE_BYTES / 8];
+	static uint64_t some[64 * DEMO_PAGE / 8];
 
 	DEMO_ENSURE(fd >= 0);
 	for (uint64_t i = 0; i < NR_PAGES; i += 64) {
 		for (uint64_t j = 0; j < 64; j++)
-			some[j * PAGE_BYTES / 8] = i + j;
+			some[j * DEMO_PAGE / 8] = i + j;
 		DEMO_ENSURE(write(fd, some, sizeof(some)) == sizeof(some));
 	}
 	return fd;
@@ -56,14 +56,14 @@ int main(void)
 	printf("A file of %llu pages (100 MiB), RAM 16 MiB.\n\n", NR_PAGES);
 	printf("%-44s %6s %10s %8s %8s %8s\n", "", "major", "pages", "evicted", "evicted", "pages");
 	printf("%-44s %6s %10s %8s %8s %8s\n", "", "faults", "read", "clean", "dirty", "written");
-	DEMO_ENSURE(!fl_map_file(
-	    fd, 0, NR_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, FL_FILE_SHARED, &at));
+	DEMO_ENSURE(
+	    !fl_map_file(fd, 0, NR_PAGES * DEMO_PAGE, PROT_READ | PROT_WRITE, FL_FILE_SHARED, &at));
 	row("map it");
 	use_pages(at);
 	row("use every 256th page");
 	use_pages(at);
 	row("use them again");
-	fl_evict(at, NR_PAGES * PAGE_BYTES);
+	fl_evict(at, NR_PAGES * DEMO_PAGE);
 	row("(the pager evicts them)");
 	use_pages(at);
 	row("use them again");
@@ -71,10 +71,10 @@ int main(void)
 	row("read the whole file in order");
 	for (uint64_t i = 0; i < NR_PAGES; i += STEP)
 		*word_of(at, i) = ~i;
-	fl_evict(at, NR_PAGES * PAGE_BYTES);
+	fl_evict(at, NR_PAGES * DEMO_PAGE);
 	row("write to every 256th page, evict");
 	uint64_t in_file;
-	DEMO_ENSURE(pread(fd, &in_file, 8, STEP * PAGE_BYTES) == 8 && in_file == ~STEP);
+	DEMO_ENSURE(pread(fd, &in_file, 8, STEP * DEMO_PAGE) == 8 && in_file == ~STEP);
 	DEMO_ENSURE(sum == NR_PAGES * (NR_PAGES - 1) / 2);
 	struct fl_stats s = live_stats();
 	DEMO_ENSURE(s.swap_written_bytes == 0 && s.peak_bytes <= s.ram_bytes);

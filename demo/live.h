@@ -15,11 +15,11 @@
 #include "demo.h"
 #include "faultline/faultline.h"
 
-#define PAGE_BYTES 4096ull
+#define DEMO_PAGE 4096ull
 
 static inline uint64_t pages(uint64_t bytes)
 {
-	return bytes / PAGE_BYTES;
+	return bytes / DEMO_PAGE;
 }
 
 /* Page in @ram_bytes from now on. @policy: NULL for the usual one. */
@@ -58,7 +58,7 @@ static inline struct fl_stats live_stats(void)
 /* What page @i of @at says, and how it is made to say it: its first word. */
 static inline volatile uint64_t *word_of(void *at, uint64_t i)
 {
-	return (volatile uint64_t *)((char *)at + i * PAGE_BYTES);
+	return (volatile uint64_t *)((char *)at + i * DEMO_PAGE);
 }
 
 /* The sum of the first words of @nr pages. */
