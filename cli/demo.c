@@ -24,7 +24,7 @@ static const struct {
     {"dirty", "evicting clean and dirty pages: what is written"},
     {"policies", "one live workload under every policy; Belady's anomaly"},
     {"thrash", "the working set swept past the budget: over the cliff"},
-    {"recover", "out of thrashing by a smaller working set"},
+    {"recover", "out of thrashing: a smaller working set, or more RAM"},
 };
 
 static int list(void)

@@ -22,11 +22,13 @@ static inline uint64_t pages(uint64_t bytes)
 	return bytes / DEMO_PAGE;
 }
 
-/* Page in @ram_bytes from now on. @policy: NULL for the usual one. */
-static inline void live_open(uint64_t ram_bytes, const char *policy)
+/* Page in @ram_bytes from now on, which may be raised to @ram_max_bytes. @policy: NULL for the
+ * usual one. */
+static inline void live_open_max(uint64_t ram_bytes, uint64_t ram_max_bytes, const char *policy)
 {
 	const struct fl_options options = {
 	    .ram_bytes = ram_bytes,
+	    .ram_max_bytes = ram_max_bytes,
 	    .policy = policy,
 	    .engine = getenv("FAULTLINE_ENGINE"),
 	    .swap_dir = getenv("FAULTLINE_SWAP"),
@@ -37,6 +39,11 @@ static inline void live_open(uint64_t ram_bytes, const char *policy)
 		fprintf(stderr, "demo: %s\n", why);
 		exit(1);
 	}
+}
+
+static inline void live_open(uint64_t ram_bytes, const char *policy)
+{
+	live_open_max(ram_bytes, 0, policy);
 }
 
 static inline void *live_map(uint64_t bytes)

@@ -3,6 +3,7 @@
 #include "load.h"
 
 #define RAM   (8 * MIB)
+#define MORE  (24 * MIB)
 #define SMALL pages(4 * MIB)
 #define LARGE pages(16 * MIB)
 #define SLICE 0.1
@@ -28,7 +29,7 @@ static double run_phase(const char *what, void *at, uint64_t nr_pages, int nr_sl
 
 int main(void)
 {
-	live_open(RAM, NULL);
+	live_open_max(RAM, MORE, NULL);
 	void *at = live_map(LARGE * DEMO_PAGE);
 
 	printf("A working set of 4 MiB, then 16, then 4 again, in 8 MiB of RAM; a line every %.0f "
@@ -46,9 +47,17 @@ int main(void)
 	    (unsigned long long)(to.major - from.major), (unsigned long long)SMALL);
 	DEMO_ENSURE(to.major - from.major <= SMALL);
 	DEMO_ENSURE(shrunk > thrashing && before > thrashing);
+
+	printf("\nOnce more, and now RAM is raised to 24 MiB while the program runs.\n\n");
+	print_pace_head("working set, RAM");
+	run_phase("16 MiB, RAM 8 MiB", at, LARGE, 2);
+	DEMO_ENSURE(!fl_set_ram(MORE));
+	double raised = run_phase("16 MiB, RAM 24 MiB", at, LARGE, 0);
+	DEMO_ENSURE(raised > thrashing && live_stats().ram_bytes == MORE);
 	printf(
-	    "Conclusion: thrashing leaves no damage: once what the program uses fits again, each "
-	    "of its pages is read once, and it runs %.0f times as fast as while it thrashed.\n",
-	    shrunk / thrashing);
+	    "\nConclusion: thrashing leaves no damage: once what the program uses fits, because it "
+	    "uses less or because there is more RAM, each of its pages is read once, and it runs "
+	    "%.0f and %.0f times as fast as while it thrashed.\n",
+	    shrunk / thrashing, raised / thrashing);
 	return demo_end();
 }

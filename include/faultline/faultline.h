@@ -43,11 +43,12 @@ extern "C" {
 
 /* All zero: the defaults. */
 struct fl_options {
-	uint64_t ram_bytes;   /* frames; at least 256 KiB. 0: 64 MiB */
-	uint64_t swap_bytes;  /* most swap to use. 0: what is free in swap_dir, less 5 % */
-	const char *swap_dir; /* where the swap file lies, without a name. NULL: /var/tmp */
-	const char *engine;   /* "sigbus", "uffd", "auto". NULL: auto */
-	const char *policy;   /* page replacement, as `faultline run --policy`. NULL: clock */
+	uint64_t ram_bytes;     /* frames; at least 256 KiB. 0: 64 MiB */
+	uint64_t ram_max_bytes; /* what fl_set_ram() may raise them to. 0: as many as there are */
+	uint64_t swap_bytes;    /* most swap to use. 0: what is free in swap_dir, less 5 % */
+	const char *swap_dir;   /* where the swap file lies, without a name. NULL: /var/tmp */
+	const char *engine;     /* "sigbus", "uffd", "auto". NULL: auto */
+	const char *policy;     /* page replacement, as `faultline run --policy`. NULL: clock */
 };
 
 /*
@@ -65,6 +66,15 @@ int fl_open(const struct fl_options *options, char *why, size_t why_bytes);
  * Return: 0, -EINVAL (not open), or what unmapping was refused for.
  */
 int fl_close(void);
+
+/*
+ * Change the number of frames while the program runs: at least a quarter of the first one, at most
+ * ram_max_bytes. With less, pages are evicted until they fit, and only then this returns.
+ * (Policies that divide RAM into parts, 2q and s3-fifo and clock-pro, divide ram_max_bytes.)
+ * Return: 0; -EINVAL (not open, or no such number); -ENOMEM: it cannot be emptied, swap is full;
+ * -EBUSY: another thread is changing it.
+ */
+int fl_set_ram(uint64_t bytes);
 
 /*
  * Map @bytes of zeros, to be paged. @prot: PROT_NONE, PROT_READ, or PROT_READ | PROT_WRITE.

@@ -41,6 +41,7 @@ static int make_config(
 {
 	struct pager_config c = {
 	    .ram_bytes = o->ram_bytes ? o->ram_bytes : DEFAULT_RAM,
+	    .ram_max_bytes = o->ram_max_bytes,
 	    .swap_bytes = o->swap_bytes,
 	    .min_map_bytes = PAGE_BYTES,
 	};
@@ -105,6 +106,11 @@ PUBLIC int fl_close(void)
 	bool is_ours = is_open;
 	pthread_mutex_unlock(&mutex);
 	return is_ours ? (int)pager_munmap(WINDOW_START, WINDOW_END - WINDOW_START) : 0;
+}
+
+PUBLIC int fl_set_ram(uint64_t bytes)
+{
+	return pager_set_ram(bytes);
 }
 
 static bool is_range(const void *addr, size_t bytes)

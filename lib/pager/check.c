@@ -43,7 +43,7 @@ static void check_all(void)
 			if (leaf.pte[i])
 				check_page((struct vpn){vpn.v + i}, leaf.pte[i], &t);
 	}
-	ensure(t.mapped + share_pages() ==
+	ensure(t.mapped + share_pages() + atomic_load(&pg.withheld) ==
 	       pg.frames.nr_places - (uint32_t)atomic_load(&pg.frames.places_free));
 	ensure(t.held == pg.frames.nr_bufs - atomic_load(&pg.frames.bufs_free));
 	ensure(t.mapped + t.held == atomic_load(&pg.frames.frames_used));

@@ -11,7 +11,7 @@
  *     fork.c       two pagers out of one       sample.c    memory outside
  *     vfork.c      who borrows our memory      resident.c  the end of paging
  *     share.c      how much is compressed      source.c    files behind regions
- *     trap_tlb.c   fewer pages mapped
+ *     budget.c     more or less RAM            trap_tlb.c  fewer pages mapped
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -64,10 +64,11 @@ struct pager {
 	struct lock reclaim_lock; /* rank LOCK_RECLAIM */
 	struct lock policy_lock;  /* rank LOCK_POLICY */
 	const struct policy_ops *policy_ops;
-	struct policy *policy;            /* [policy_lock] */
-	uint32_t places_low, places_high; /* [const] watermarks of frames_room() */
-	uint32_t hold_reserve;            /* [const] buffers that the trap TLB leaves to others */
-	uint32_t inline_threads; /* [const] with more threads faulting, the pager thread unmaps */
+	struct policy *policy;                    /* [policy_lock] */
+	_Atomic uint32_t places_low, places_high; /* watermarks of frames_room() */
+	_Atomic uint32_t withheld; /* places kept back: RAM that may be raised (budget.c) */
+	uint32_t hold_reserve;     /* [const] buffers that the trap TLB leaves to others */
+	uint32_t inline_threads;   /* [const] with more threads faulting, the pager thread unmaps */
 
 	_Atomic uint32_t
 	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */
@@ -130,7 +131,13 @@ static inline bool tlb_is_on(void)
  * with a trap TLB those that are not. */
 static inline uint32_t frames_usable(void)
 {
-	return tlb_is_on() ? pg.frames.nr_bufs : pg.frames.nr_places;
+	return tlb_is_on() ? pg.frames.nr_bufs : pg.frames.nr_places - atomic_load(&pg.withheld);
+}
+
+/* RAM, in frames. */
+static inline uint32_t frames_budget(void)
+{
+	return pg.frames.nr_frames - atomic_load(&pg.withheld);
 }
 
 /* Of them, free ones. */
@@ -143,6 +150,8 @@ static inline int32_t frames_room(void)
 /* --- reclaim.c --- */
 
 int reclaim_init(void);
+/* By RAM, which has changed. */
+void reclaim_set_watermarks(void);
 /* In a forked child: no thread runs yet. */
 void reclaim_after_fork(void);
 

@@ -120,8 +120,8 @@ void pager_publish(bool with_swap)
 	if (populated > atomic_load_explicit(&p->managed_bytes_peak, memory_order_relaxed))
 		atomic_store_explicit(&p->managed_bytes_peak, populated, memory_order_relaxed);
 	atomic_store_explicit(&p->resident_bytes,
-	    (uint64_t)(pg.frames.nr_places - (uint32_t)MAX(places_free, 0) +
-	               atomic_load(&pg.frames.bufs_touched))
+	    (uint64_t)(pg.frames.nr_places - atomic_load(&pg.withheld) -
+	               (uint32_t)MAX(places_free, 0) + atomic_load(&pg.frames.bufs_touched))
 	        << PAGE_SHIFT,
 	    memory_order_relaxed);
 	if (!with_swap)
@@ -204,7 +204,7 @@ static void describe(const struct pager_config *c, const char *how)
 	snprintf(p->engine, sizeof(p->engine), "%s", pg.engine->name);
 	snprintf(p->policy, sizeof(p->policy), "%s", pg.policy_ops->name);
 	snprintf(p->swap, sizeof(p->swap), "%.200s (%s)", c->swap_dir, how);
-	atomic_store(&p->frames_budget, pg.frames.nr_frames);
+	atomic_store(&p->frames_budget, frames_budget());
 	p->tlb_entries = c->tlb.entries;
 	p->tlb_ways = c->tlb.ways;
 	p->tlb_pages = 1u << c->tlb_shift;
@@ -242,6 +242,20 @@ static int start_engine(const char *asked, char *why, size_t why_bytes)
 static bool is_engine(const char *name)
 {
 	return !*name || !strcmp(name, "auto") || engine_find(name);
+}
+
+/* All that RAM may ever have, less what it shall not have yet. */
+static int init_frames(const struct pager_config *config, uint32_t nr_frames)
+{
+	uint32_t nr_max = (uint32_t)MIN(config->ram_max_bytes >> PAGE_SHIFT, UINT32_MAX / 2);
+	uint32_t nr_mapped = config->tlb.entries << config->tlb_shift;
+
+	if (nr_max <= nr_frames || nr_mapped)
+		return frames_init(&pg.frames, nr_frames, nr_mapped);
+	int err = frames_init(&pg.frames, nr_max, nr_max - frames_pool_size(nr_frames));
+	if (!err)
+		atomic_store(&pg.withheld, places_take(&pg.frames, nr_max - nr_frames));
+	return err;
 }
 
 static int start(const struct pager_config *config, char *why, size_t why_bytes)
@@ -295,8 +309,7 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 	if (!err)
 		err = tlb_init(&pg.tlb, &config->tlb, config->tlb_shift);
 	if (!err)
-		err = frames_init(
-		    &pg.frames, (uint32_t)nr_frames, config->tlb.entries << config->tlb_shift);
+		err = init_frames(config, (uint32_t)nr_frames);
 	if (!err)
 		err = share_init();
 	if (!err)

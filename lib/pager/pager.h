@@ -13,6 +13,7 @@
 
 struct pager_config {
 	uint64_t ram_bytes;     /* frame budget; at least PAGER_MIN_FRAMES pages */
+	uint64_t ram_max_bytes; /* what RAM may be raised to; 0: as it is. Not with a trap TLB */
 	uint64_t swap_bytes;    /* 0: what the file system has free, less 5 % */
 	uint64_t min_map_bytes; /* smaller mappings stay outside */
 	char swap_dir[256];
@@ -45,6 +46,14 @@ static inline uint64_t pager_min_frames(const struct pager_config *config)
 int pager_start(const struct pager_config *config, char *why, size_t why_bytes);
 
 bool pager_is_running(void);
+
+/*
+ * Change the frame budget, up to ram_max_bytes. Less RAM is there when this returns.
+ * Return: 0; -EINVAL: too little (the pool stays, and wants as many mapped pages beside it), too
+ * much, or a trap TLB; -ENOMEM: too many pages are locked, or swap is full, and nothing has
+ * changed; -EBUSY: another thread is at it. Context: thread.
+ */
+int pager_set_ram(uint64_t bytes);
 
 /*
  * The mapping calls, with the kernel's arguments, results and errors (-errno). What the pager does

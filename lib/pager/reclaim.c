@@ -491,7 +491,7 @@ static _Noreturn void out_of_memory(void)
 	say_str(&s, "out of memory: the program uses ");
 	say_size(&s, atomic_load(&pg.nr_populated) << PAGE_SHIFT);
 	say_str(&s, ", all ");
-	say_size(&s, (uint64_t)pg.frames.nr_frames << PAGE_SHIFT);
+	say_size(&s, (uint64_t)frames_budget() << PAGE_SHIFT);
 	say_str(&s, " of RAM and all ");
 	say_size(&s, stats.used_bytes + swap_capacity_bytes(pg.swap));
 	say_str(&s, " of swap in ");
@@ -681,6 +681,14 @@ void reclaim_after_fork(void)
 	readahead_after_fork();
 }
 
+void reclaim_set_watermarks(void)
+{
+	uint32_t step = MIN(MAX(frames_usable() / 32, 4u), 256u);
+
+	atomic_store(&pg.places_low, pg.hold_reserve + step);
+	atomic_store(&pg.places_high, pg.hold_reserve + 2 * step);
+}
+
 int reclaim_init(void)
 {
 	uint32_t nr = pg.frames.nr_frames;
@@ -692,8 +700,7 @@ int reclaim_init(void)
 	lock_init(&pg.policy_lock, LOCK_POLICY);
 	pg.write_head = UINT32_MAX;
 	pg.hold_reserve = tlb_is_on() ? MIN(pg.frames.nr_bufs / 4, TLB_RESERVE) : 0;
-	pg.places_low = pg.hold_reserve + MIN(MAX(frames_usable() / 32, 4u), 256u);
-	pg.places_high = pg.places_low + MIN(MAX(frames_usable() / 32, 4u), 256u);
+	reclaim_set_watermarks();
 	pg.policy = meta_map(page_round_up(pg.policy_ops->state_bytes(nr)));
 	if (!pg.policy)
 		return -ENOMEM;

@@ -41,7 +41,7 @@ void writeback_queue(struct frame_nr nr)
 static uint32_t epoch_now(void)
 {
 	return (uint32_t)(atomic_load(&pg.nr_evicted) /
-	                  MAX(pg.frames.nr_frames / EPOCHS_PER_BUDGET, 1u)) %
+	                  MAX(frames_budget() / EPOCHS_PER_BUDGET, 1u)) %
 	       PTE_EPOCHS;
 }
 
@@ -59,8 +59,7 @@ uint32_t writeback_distance(uint64_t pte)
 {
 	uint64_t nr_epochs = (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS;
 
-	return (uint32_t)MIN(
-	    nr_epochs * pg.frames.nr_frames / EPOCHS_PER_BUDGET, DISTANCE_NEVER - 1);
+	return (uint32_t)MIN(nr_epochs * frames_budget() / EPOCHS_PER_BUDGET, DISTANCE_NEVER - 1);
 }
 
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)

@@ -196,7 +196,7 @@ static void on_exit_of_program(int status, void *arg)
 void preload_start(void)
 {
 	int idle = 0;
-	struct pager_config config;
+	struct pager_config config = {0};
 	char why[256];
 
 	if (LIKELY(atomic_load(&phase)) || !atomic_compare_exchange_strong(&phase, &idle, 1))

@@ -27,8 +27,9 @@ static void refused(const char *engine)
 	EXPECT(fl_open(&(struct fl_options){.engine = "no-such"}, why, sizeof(why)) == -EINVAL);
 	EXPECT(fl_open(&(struct fl_options){.swap_dir = "/no/such"}, why, sizeof(why)) == -ENOENT);
 	EXPECT(strstr(why, "/no/such"));
-	EXPECT(!fl_open(
-	    &(struct fl_options){.ram_bytes = 4 * MIB, .engine = engine}, why, sizeof(why)));
+	struct fl_options options = {
+	    .ram_bytes = 4 * MIB, .ram_max_bytes = 12 * MIB, .engine = engine};
+	EXPECT(!fl_open(&options, why, sizeof(why)));
 }
 
 static void refused_later(void)
@@ -66,7 +67,7 @@ static void *stamp_and_verify(void *arg)
 }
 
 /* Four threads, each with a quarter of what is four times RAM. */
-static void pages_come_back(void)
+static void pages_come_back(bool is_under)
 {
 	pthread_t threads[4];
 	void *at;
@@ -82,9 +83,45 @@ static void pages_come_back(void)
 	EXPECT(s.touched_bytes >= NR_PAGES * PAGE);
 	EXPECT(s.major && s.evict_dirty && s.swap_read_bytes && s.swap_written_bytes);
 	EXPECT(!fl_evict(at, NR_PAGES * PAGE));
-	/* Pages that are written still, or that a thread of ours is busy with, may stay. */
-	EXPECT(stats().used_bytes < MIB);
+	/* Pages that are written still, or that a thread of ours is busy with, may stay; and so may
+	 * the program's other memory. */
+	EXPECT(stats().used_bytes < (is_under ? 2 : 1) * MIB);
 	EXPECT(!fl_unmap(at, NR_PAGES * PAGE));
+}
+
+/* RAM goes up and down while four threads work. */
+static void ram_changes(bool is_under)
+{
+	pthread_t threads[4];
+	void *at;
+
+	if (is_under) {
+		EXPECT(fl_set_ram(8 * MIB) == -EINVAL);
+		return;
+	}
+	EXPECT(fl_set_ram(13 * MIB) == -EINVAL && fl_set_ram(PAGE) == -EINVAL);
+	EXPECT(!fl_map(NR_PAGES * PAGE, RW, &at));
+	for (int i = 0; i < 4; i++)
+		EXPECT(!pthread_create(&threads[i], NULL, stamp_and_verify,
+		    (char *)at + (size_t)i * NR_PAGES / 4 * PAGE));
+	for (int i = 0; i < 20; i++) {
+		uint64_t bytes = (uint64_t)(i % 2 ? 1 + i % 3 : 4 + i % 9) * MIB;
+
+		EXPECT(!fl_set_ram(bytes));
+		EXPECT(stats().ram_bytes == bytes && stats().used_bytes <= bytes);
+		usleep(5000);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	EXPECT(!fl_set_ram(12 * MIB));
+	for (size_t i = 0; i < 12 * MIB / PAGE; i++)
+		(void)*(volatile uint64_t *)word(at, i);
+	EXPECT(stats().used_bytes > 10 * MIB);
+	EXPECT(!fl_set_ram(2 * MIB) && stats().used_bytes <= 2 * MIB);
+	for (size_t i = 0; i < NR_PAGES; i++)
+		EXPECT(*word(at, i) == (uint64_t)(uintptr_t)word(at, i) + 2);
+	EXPECT(!fl_unmap(at, NR_PAGES * PAGE));
+	EXPECT(!fl_set_ram(4 * MIB));
 }
 
 static void signals(void)
@@ -171,7 +208,8 @@ int main(int argc, char **argv)
 	if (!is_under)
 		refused(argv[1]);
 	refused_later();
-	pages_come_back();
+	pages_come_back(is_under);
+	ram_changes(is_under);
 	signals();
 	forks();
 	close_and_go_on(is_under);
