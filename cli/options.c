@@ -62,6 +62,9 @@ const struct option_spec option_specs[NR_OPTIONS] = {
     [OPT_COMPRESS] = {"compress", 0, "FAULTLINE_COMPRESS", KIND_TEXT, "CODEC", "auto",
         "keep cold pages compressed, within --ram and on\ndisk: lz4, zstd, off or auto (lz4); "
         "auto"},
+    [OPT_TRACE] = {"trace", 0, "FAULTLINE_TRACE", KIND_TEXT, "FILE", "",
+        "record every fault, for faultline trace and replay;\nother processes than the first to "
+        "FILE.PID"},
 };
 
 const char *option_variable(enum option_id id)
@@ -256,6 +259,8 @@ static int read_value(struct options *o, enum option_id id)
 		return read_choice(o, id, reclaims);
 	case OPT_POLICY:
 		return read_policy(o);
+	case OPT_TRACE:
+		return read_file(o, id, &o->trace);
 	case OPT_TLB:
 		return read_tlb(o);
 	case OPT_PAGE_SIZE:
@@ -399,7 +404,7 @@ int options_check(struct options *o)
 {
 	for (int id = 0; id < NR_OPTIONS; id++) {
 		/* Options without a default: their value stays 0 or NULL. */
-		bool is_file = id == OPT_JSON || id == OPT_OUTPUT;
+		bool is_file = id == OPT_JSON || id == OPT_OUTPUT || id == OPT_TRACE;
 		bool is_given = o->source[id] != FROM_DEFAULT || (*o->text[id] && !is_file);
 		int status = is_given ? read_value(o, (enum option_id)id) : STATUS_GO_ON;
 
@@ -418,6 +423,11 @@ int options_check(struct options *o)
 		return complain(STATUS_FAILED,
 		    "%s: the same file as --json; give one of them another name",
 		    option_label(o, OPT_OUTPUT));
+	if (o->trace && ((o->json && !strcmp(o->json, o->trace)) ||
+	                    (o->output && !strcmp(o->output, o->trace))))
+		return complain(STATUS_FAILED,
+		    "%s: the same file as --json or --output; give it another name",
+		    option_label(o, OPT_TRACE));
 	if (o->is_quiet && o->is_verbose && o->source[OPT_QUIET] == o->source[OPT_VERBOSE])
 		return complain(STATUS_FAILED, "--quiet and --verbose: give one of the two");
 	if (o->is_quiet)

@@ -27,6 +27,7 @@ enum option_id {
 	OPT_TLB,
 	OPT_PAGE_SIZE,
 	OPT_COMPRESS,
+	OPT_TRACE,
 	NR_OPTIONS,
 };
 
@@ -45,9 +46,9 @@ struct options {
 	    interval_ms /* 0: none */;
 	bool is_quiet, is_verbose, allow_unmanaged;
 	const char *swap_dir, *engine, *policy, *malloc_lib, *reclaim, *compress;
-	const char *json, *output; /* NULL: none */
-	struct tlb_geometry tlb;   /* entries 0: none */
-	uint32_t tlb_shift;        /* pages of an entry: 1 << this */
+	const char *json, *output, *trace; /* NULL: none */
+	struct tlb_geometry tlb;           /* entries 0: none */
+	uint32_t tlb_shift;                /* pages of an entry: 1 << this */
 };
 
 /* Defaults and FAULTLINE_... variables. Return: STATUS_GO_ON, or an exit status after a message. */

@@ -32,7 +32,7 @@ static bool expand(const char *name, long pid, char *ret_path)
 
 int output_prepare(const struct options *o, enum option_id id, FILE **ret_file)
 {
-	const char *name = id == OPT_JSON ? o->json : o->output;
+	const char *name = id == OPT_JSON ? o->json : id == OPT_TRACE ? o->trace : o->output;
 	char path[PATH_MAX];
 
 	*ret_file = NULL;
@@ -41,7 +41,11 @@ int output_prepare(const struct options *o, enum option_id id, FILE **ret_file)
 	if (strlen(name) >= PATH_MAX - 24)
 		return complain(
 		    STATUS_FAILED, "%s: too long; give a shorter file name", option_label(o, id));
-	if (expand(name, 0, path)) {
+	if (id == OPT_TRACE) {
+		*ret_file = fopen(name, "we");
+		if (*ret_file)
+			return STATUS_GO_ON;
+	} else if (expand(name, 0, path)) {
 		if (!access(dirname(path), W_OK | X_OK))
 			return STATUS_GO_ON;
 	} else {

@@ -79,6 +79,7 @@ int command_report(int argc, char **argv)
 	struct watch w;
 	uint64_t now = now_ns();
 
+	unsetenv(option_variable(OPT_TRACE));
 	unsetenv(option_variable(OPT_INTERVAL)); /* intervals take a process that lives on */
 	int status = options_from_environment(&o);
 	if (status == STATUS_GO_ON)

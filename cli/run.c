@@ -16,6 +16,7 @@
 #include "output.h"
 #include "preflight.h"
 #include "program.h"
+#include "recorder.h"
 #include "summary.h"
 #include "watch.h"
 
@@ -33,7 +34,8 @@ struct run {
 	struct child child;
 	uv_loop_t loop;
 	uv_timer_t sample_timer, interval_timer;
-	FILE *json, *output;
+	FILE *json, *output, *trace;
+	struct recorder recorder;
 	uint64_t nr_intervals;
 	const char *name; /* as the user gave it */
 };
@@ -57,6 +59,7 @@ static void on_sample(uv_timer_t *timer)
 	struct run *run = timer->data;
 
 	watch_sample(&run->watch, SAMPLE_MAX);
+	recorder_run(&run->recorder, &run->watch);
 }
 
 static void json_failed(struct run *run, int err)
@@ -142,9 +145,12 @@ static int prepare(struct run *run)
 		status = output_prepare(&run->options, OPT_JSON, &run->json);
 	if (status == STATUS_GO_ON)
 		status = output_prepare(&run->options, OPT_OUTPUT, &run->output);
+	if (status == STATUS_GO_ON)
+		status = output_prepare(&run->options, OPT_TRACE, &run->trace);
 	if (status != STATUS_GO_ON)
 		return status;
-	int err = watch_create(&run->watch);
+	recorder_init(&run->recorder, run->options.trace, run->trace);
+	int err = watch_create(&run->watch, run->options.trace);
 	if (err)
 		return complain(STATUS_FAILED,
 		    "cannot make the shared memory for the counters: %s%s", strerror(-err),
@@ -211,6 +217,11 @@ static void report(struct run *run)
 	s.wall_ns = run->child.end_ns - run->child.start_ns;
 	watch_ended(&run->watch, (uint32_t)run->child.process.pid, run->child.end_ns);
 	watch_sample(&run->watch, UINT32_MAX);
+	recorder_finish(&run->recorder, &run->watch);
+	s.trace = run->recorder.name;
+	s.nr_traced = run->recorder.nr_records;
+	s.nr_trace_lost = run->recorder.nr_lost;
+	s.nr_trace_files = run->recorder.nr_files;
 	int err = summary_take(&s, &run->watch, false, run->child.end_ns);
 	if (err) {
 		complain(0, "no summary: %s", strerror(-err));

@@ -62,6 +62,8 @@ struct summary {
 	struct process_summary *processes; /* in order of start */
 	uint32_t nr;
 	uint64_t nr_uncounted, nr_unmanaged_execs;
+	const char *trace; /* NULL: none was recorded */
+	uint64_t nr_traced, nr_trace_lost, nr_trace_files;
 	struct unmanaged_program unmanaged[FL_NR_UNMANAGED]; /* those known by name */
 	uint32_t nr_unmanaged;
 	struct process_summary total;

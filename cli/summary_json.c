@@ -164,6 +164,11 @@ static json_t *whole(const struct summary *s, uint64_t interval)
 		    unmanaged, json_pack("{s:o, s:o}", "program", text(s->unmanaged[i].program),
 		                   "execs", number(s->unmanaged[i].nr_execs)));
 	json_object_set_new(o, "unmanaged_programs", unmanaged);
+	if (s->trace)
+		json_object_set_new(o, "trace",
+		    json_pack("{s:o, s:o, s:o, s:o}", "file", text(s->trace), "files",
+		        number(s->nr_trace_files), "faults", number(s->nr_traced), "lost",
+		        number(s->nr_trace_lost)));
 	return o;
 }
 

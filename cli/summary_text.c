@@ -351,6 +351,17 @@ static void put_resident(struct page *page, const struct summary *s)
 	    why & FL_RESIDENT_LIBAIO ? "libaio" : "");
 }
 
+static void put_trace(struct page *page, const struct summary *s)
+{
+	char a[28], b[28];
+
+	if (!s->trace)
+		return;
+	put(page, "  trace         %.40s%s: %s faults, %s lost", s->trace,
+	    s->nr_trace_files > 1 ? " and .PID" : "", count_text(s->nr_traced, a),
+	    count_text(s->nr_trace_lost, b));
+}
+
 static void put_remarks(struct page *page, const struct summary *s)
 {
 	char n[28];
@@ -363,6 +374,7 @@ static void put_remarks(struct page *page, const struct summary *s)
 		    nr_live > 1 ? "es are" : " is");
 
 	put_resident(page, s);
+	put_trace(page, s);
 	if (s->nr_unmanaged_execs)
 		put_unmanaged(page, s);
 	if (s->nr_uncounted)

@@ -36,7 +36,7 @@ static int map_file(struct watch *w)
 }
 
 /* A soft `ulimit -f` stands for files on disk; ours is memory, mostly holes. */
-static int set_length(int fd)
+static int set_length(int fd, uint64_t bytes)
 {
 	struct rlimit old, raised;
 
@@ -45,17 +45,17 @@ static int set_length(int fd)
 	raised = old;
 	raised.rlim_cur = raised.rlim_max;
 	setrlimit(RLIMIT_FSIZE, &raised);
-	int err = ftruncate(fd, (off_t)FL_TELEMETRY_BYTES) ? -errno : 0;
+	int err = ftruncate(fd, (off_t)bytes) ? -errno : 0;
 	setrlimit(RLIMIT_FSIZE, &old);
 	return err;
 }
 
-int watch_create(struct watch *w)
+int watch_create(struct watch *w, bool has_rings)
 {
 	*w = (struct watch){.fd = memfd_create("faultline-telemetry", MFD_CLOEXEC)};
 	if (w->fd < 0)
 		return -errno;
-	int err = set_length(w->fd);
+	int err = set_length(w->fd, has_rings ? FL_TELEMETRY_BYTES_WITH_RINGS : FL_TELEMETRY_BYTES);
 	if (!err)
 		err = map_file(w);
 	if (err) {
@@ -66,6 +66,7 @@ int watch_create(struct watch *w)
 	    .magic = FL_TELEMETRY_MAGIC,
 	    .nr_processes = FL_NR_PROCESSES,
 	    .process_bytes = FL_PROCESS_BYTES,
+	    .has_rings = has_rings,
 	};
 	return 0;
 }

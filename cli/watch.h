@@ -30,8 +30,9 @@ struct watch {
 	bool is_late;    /* attached: the processes were not watched while they ran */
 };
 
-/* Make the file, header filled in. Return: 0 or -errno, with nothing left open. */
-int watch_create(struct watch *w);
+/* Make the file, header filled in. @has_rings: faults are recorded. Return: 0 or -errno, with
+ * nothing left open. */
+int watch_create(struct watch *w, bool has_rings);
 /* Look at an existing one. Return: 0, or -errno: -EINVAL when it is no telemetry file. */
 int watch_attach(struct watch *w, int fd);
 /* Forget everything; closes the descriptor. */

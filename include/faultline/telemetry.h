@@ -137,9 +137,43 @@ struct fl_telemetry {
 	_Atomic uint32_t nr_claimed;         /* may exceed nr_processes: the rest went uncounted */
 	_Atomic uint64_t nr_unmanaged_execs; /* static or setuid programs started by paged ones */
 	struct fl_unmanaged unmanaged[FL_NR_UNMANAGED]; /* the first so many by name */
+	uint32_t has_rings; /* faults are recorded: each process has a ring of its own */
 };
 
 _Static_assert(sizeof(struct fl_telemetry) <= FL_HEADER_BYTES, "the header has outgrown its page");
+
+/*
+ * Where faults are recorded (has_rings), the records are followed by as many rings. Threads of the
+ * process take slots by counting up head, where tail is not FL_TRACE_SLOTS behind, and set seq to
+ * their number plus one when a slot is filled in; the reader counts up tail.
+ */
+#define FL_TRACE_SLOTS 65536u
+
+struct fl_trace_slot {
+	_Atomic uint64_t seq;
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	uint64_t page;    /* number << 4 | enum fl_trace_kind << 1 | write */
+	uint32_t thread, latency_ns;
+};
+
+struct fl_trace_ring {
+	_Atomic uint64_t head, nr_lost;
+	char pad[48]; /* head and tail have different writers */
+	_Atomic uint64_t tail;
+	char pad_to_page[4024];
+	struct fl_trace_slot slot[FL_TRACE_SLOTS];
+};
+
+#define FL_TRACE_RING_BYTES ((uint64_t)sizeof(struct fl_trace_ring))
+#define FL_TELEMETRY_BYTES_WITH_RINGS \
+	(FL_TELEMETRY_BYTES + (uint64_t)FL_NR_PROCESSES * FL_TRACE_RING_BYTES)
+
+_Static_assert(sizeof(struct fl_trace_ring) % 4096 == 0, "rings are mapped one by one");
+
+static inline uint64_t fl_trace_ring_offset(uint32_t index)
+{
+	return FL_TELEMETRY_BYTES + (uint64_t)index * FL_TRACE_RING_BYTES;
+}
 
 static inline uint64_t fl_process_offset(uint32_t index)
 {

@@ -31,6 +31,9 @@ const struct engine_ops *engine_find(const char *name);
  * calls if privilege allows. Return: fd or -errno. For engines. */
 int engine_open_uffd(uint64_t features, bool kernel_faults);
 
+/* The thread whose fault the calling thread serves, or 0: its own. Context: fault. */
+uint32_t engine_faulting_thread(void);
+
 /*
  * The calling thread is about to sleep on I/O: an engine whose threads read messages lets another
  * one read meanwhile. Harmless in other threads. Context: fault.

@@ -43,6 +43,12 @@ static struct {
 /* Where this thread reads messages (NULL: it is no reader), and whether it has a seat now. */
 static _Thread_local struct desk *my_desk;
 static _Thread_local bool has_seat;
+static _Thread_local uint32_t faulting_thread;
+
+uint32_t engine_faulting_thread(void)
+{
+	return faulting_thread;
+}
 
 static void seat_take(void)
 {
@@ -91,6 +97,7 @@ static void serve(const struct uffd_msg *msg)
 	bool is_write =
 	    msg->arg.pagefault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
 
+	faulting_thread = msg->arg.pagefault.feat.ptid;
 	if (engine.sink->fault(addr, is_write))
 		fail_page(addr);
 	/* Also when nothing was mapped: another thread may have mapped it before this one slept. */
@@ -122,7 +129,7 @@ static void uffd_thread(void *arg)
 
 static int uffd_open(void)
 {
-	return engine_open_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP, true);
+	return engine_open_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID, true);
 }
 
 static void desk_add(uint32_t cpu, uint32_t seats)

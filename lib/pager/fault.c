@@ -12,10 +12,13 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "base/ensure.h"
 #include "base/say.h"
 #include "base/sys.h"
+#include "faultline/trace.h"
+#include "telemetry/trace_ring.h"
 
 #define MIN_READ_BUFS 8u
 
@@ -605,6 +608,25 @@ static enum step serve(struct fault *f)
 	}
 }
 
+static void record(const struct fault *f, uint64_t began, uint64_t ns)
+{
+	static const uint8_t kinds[] = {[KIND_ZERO] = FL_TRACE_ZERO,
+	    [KIND_REFILL] = FL_TRACE_REFILL,
+	    [KIND_WRITE] = FL_TRACE_WRITE,
+	    [KIND_MAJOR] = FL_TRACE_MAJOR};
+	uint32_t thread = engine_faulting_thread();
+	struct trace_event e = {
+	    .time_ns = began,
+	    .page = f->vpn.v,
+	    .latency_ns = ns,
+	    .thread = thread ? thread : (uint32_t)sys_call0(SYS_gettid),
+	    .kind = kinds[f->kind],
+	    .is_write = f->is_write,
+	};
+
+	trace_ring_put(pg.telemetry.ring, &e);
+}
+
 static void account(struct fault *f, enum step step, uint64_t began)
 {
 	struct telemetry *t = &pg.telemetry;
@@ -614,6 +636,8 @@ static void account(struct fault *f, enum step step, uint64_t began)
 	if (step != STEP_DONE || f->kind == KIND_SPURIOUS)
 		return;
 	uint64_t ns = now_ns() - began;
+	if (UNLIKELY(t->ring))
+		record(f, began, ns);
 	if (f->kind == KIND_MAJOR) {
 		COUNT(t, major, 1);
 		hist_add(&t->p->major_hist, ns);

@@ -30,7 +30,7 @@ static const struct engine_sink sink = {.fault = sink_fault};
 
 bool pager_is_silent(void)
 {
-	return pg.config.tlb.entries;
+	return pg.config.tlb.entries || pg.telemetry.ring;
 }
 
 struct event *page_event(struct vpn vpn)

@@ -149,6 +149,10 @@ static void read_config(struct pager_config *c)
 	copy_option(c->compress, sizeof(c->compress), "FAULTLINE_COMPRESS", "auto");
 	copy_option(c->reclaim, sizeof(c->reclaim), "FAULTLINE_RECLAIM", "auto");
 	read_tlb(c);
+	/* The command takes the faults out of shared memory while the program runs. */
+	if (*option("FAULTLINE_TRACE", "") && !*c->telemetry)
+		refuse("FAULTLINE_TRACE", option("FAULTLINE_TRACE", ""),
+		    "needs the command; write faultline run --trace FILE PROGRAM");
 }
 
 static void fork_prepare(void)

@@ -23,6 +23,13 @@ static int map_record(struct telemetry *t)
 	if (p < 0)
 		return (int)p;
 	t->p = (struct fl_process *)p;
+	t->ring = NULL;
+	if (!t->header->has_rings)
+		return 0;
+	p = sys_call6(SYS_mmap, 0, FL_TRACE_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd,
+	    (long)fl_trace_ring_offset(index));
+	if (p > 0)
+		t->ring = (struct fl_trace_ring *)p;
 	return 0;
 }
 
@@ -107,6 +114,7 @@ int telemetry_open(struct telemetry *t, const char *path)
 int telemetry_after_fork(struct telemetry *t, const char *path)
 {
 	struct fl_process *parent = t->p;
+	struct fl_trace_ring *ring = t->ring;
 	int err;
 
 	if (!t->header || map_record(t) < 0) {
@@ -128,6 +136,8 @@ int telemetry_after_fork(struct telemetry *t, const char *path)
 	t->p->tlb_pages = parent->tlb_pages;
 	atomic_store(&t->p->frames_budget, atomic_load(&parent->frames_budget));
 	atomic_store(&t->p->resident_why, atomic_load(&parent->resident_why));
+	if (ring)
+		sys_call2(SYS_munmap, (long)ring, FL_TRACE_RING_BYTES);
 	sys_call2(SYS_munmap, (long)parent, FL_PROCESS_BYTES);
 	return 0;
 }

@@ -28,6 +28,7 @@ enum page_event {
 struct telemetry {
 	struct fl_process *p;        /* [const] never NULL after telemetry_open() */
 	struct fl_telemetry *header; /* NULL: private */
+	struct fl_trace_ring *ring;  /* NULL: faults are not recorded */
 	int fd;                      /* the shared memory, or -1 */
 };
 

@@ -102,9 +102,10 @@ void trace_chunk_seal(struct trace_chunk *c)
 	c->header.check = chunk_sum(&c->header, c->payload);
 }
 
-void trace_chunk_seal_end(struct fl_trace_chunk *h, uint64_t nr_records)
+void trace_chunk_seal_end(struct fl_trace_chunk *h, uint64_t nr_records, uint32_t nr_lost)
 {
-	*h = (struct fl_trace_chunk){.magic = FL_TRACE_CHUNK_MAGIC, .time_ns = nr_records};
+	*h = (struct fl_trace_chunk){
+	    .magic = FL_TRACE_CHUNK_MAGIC, .nr_lost = nr_lost, .time_ns = nr_records};
 	h->check = chunk_sum(h, (const uint8_t *)"");
 }
 

@@ -37,8 +37,8 @@ bool trace_chunk_add(struct trace_chunk *c, const struct trace_ref *ref);
 /* Make the header valid: header and the first header.payload_bytes of the payload may be written.
  */
 void trace_chunk_seal(struct trace_chunk *c);
-/* The chunk that ends a file of @nr_records. */
-void trace_chunk_seal_end(struct fl_trace_chunk *h, uint64_t nr_records);
+/* The chunk that ends a file of @nr_records; @nr_lost: since the chunk before. */
+void trace_chunk_seal_end(struct fl_trace_chunk *h, uint64_t nr_records, uint32_t nr_lost);
 
 /* Return: 0, or -EBADMSG for a header that cannot be one. */
 int trace_chunk_check_header(const struct fl_trace_chunk *h);

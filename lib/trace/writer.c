@@ -51,6 +51,6 @@ int trace_writer_end(struct trace_writer *w)
 	struct fl_trace_chunk end;
 	int err = flush(w);
 
-	trace_chunk_seal_end(&end, w->nr);
+	trace_chunk_seal_end(&end, w->nr, w->chunk.header.nr_lost);
 	return err ? err : w->sink.write(w->sink.arg, &end, sizeof(end));
 }

@@ -72,7 +72,7 @@ static void read_payload(const uint8_t *payload, size_t bytes, uint32_t nr)
 	at += sizeof(c.header);
 	memcpy(file + at, c.payload, bytes);
 	at += bytes;
-	trace_chunk_seal_end(&end, nr);
+	trace_chunk_seal_end(&end, nr, 0);
 	memcpy(file + at, &end, sizeof(end));
 	read_all((struct input){file, at + sizeof(end), SIZE_MAX}, &options);
 }
