@@ -220,6 +220,8 @@ static void put_options(
 		env_set(env, option_variable(OPT_TLB), "%s", o->text[OPT_TLB]);
 	if (o->tlb_shift)
 		env_set(env, option_variable(OPT_PAGE_SIZE), "2M");
+	if (o->is_exact)
+		env_set(env, option_variable(OPT_EXACT), "1");
 	env_set(env, option_variable(OPT_QUIET), "%d", o->is_quiet);
 	env_set(env, option_variable(OPT_VERBOSE), "%d", o->is_verbose);
 	env_set(env, option_variable(OPT_ALLOW_UNMANAGED), "%d", o->allow_unmanaged);

@@ -65,6 +65,9 @@ const struct option_spec option_specs[NR_OPTIONS] = {
     [OPT_TRACE] = {"trace", 0, "FAULTLINE_TRACE", KIND_TEXT, "FILE", "",
         "record every fault, for faultline trace and replay;\nother processes than the first to "
         "FILE.PID"},
+    [OPT_EXACT] = {"exact", 0, "FAULTLINE_EXACT", KIND_FLAG, NULL, "",
+        "count as replay does: no fault-around, no readahead,\none victim at a time; --ram "
+        "from 6 pages on"},
 };
 
 const char *option_variable(enum option_id id)
@@ -233,8 +236,10 @@ static int read_value(struct options *o, enum option_id id)
 {
 	switch (id) {
 	case OPT_RAM:
-		return read_size(
-		    o, id, PAGER_MIN_FRAMES * PAGE_BYTES, RAM_MAX_BYTES, &o->ram_bytes);
+		return read_size(o, id,
+		    (!strcmp(o->text[OPT_EXACT], "1") ? PAGER_MIN_FRAMES_EXACT : PAGER_MIN_FRAMES) *
+		        PAGE_BYTES,
+		    RAM_MAX_BYTES, &o->ram_bytes);
 	case OPT_SWAP_SIZE:
 		return read_size(
 		    o, id, PAGER_MIN_FRAMES * PAGE_BYTES, RAM_MAX_BYTES, &o->swap_bytes);
@@ -261,6 +266,8 @@ static int read_value(struct options *o, enum option_id id)
 		return read_policy(o);
 	case OPT_TRACE:
 		return read_file(o, id, &o->trace);
+	case OPT_EXACT:
+		return read_flag(o, id, &o->is_exact);
 	case OPT_TLB:
 		return read_tlb(o);
 	case OPT_PAGE_SIZE:
@@ -386,7 +393,8 @@ int options_from_arguments(int argc, char **argv, struct options *o, int *ret_fi
 
 static int check_tlb(const struct options *o)
 {
-	const struct pager_config config = {.tlb = o->tlb, .tlb_shift = o->tlb_shift};
+	const struct pager_config config = {
+	    .tlb = o->tlb, .tlb_shift = o->tlb_shift, .is_exact = o->is_exact};
 	char ram[24];
 
 	if (o->tlb_shift && !o->tlb.entries)
@@ -394,8 +402,8 @@ static int check_tlb(const struct options *o)
 		    option_label(o, OPT_PAGE_SIZE));
 	if (o->ram_bytes >> PAGE_SHIFT < pager_min_frames(&config))
 		return complain(STATUS_FAILED,
-		    "%s: reaches over more than half of the RAM; give fewer entries, or --ram %s",
-		    option_label(o, OPT_TLB),
+		    "%s: reaches over more than %s the RAM; give fewer entries, or --ram %s",
+		    option_label(o, OPT_TLB), o->is_exact ? "all of" : "half of",
 		    size_text(pager_min_frames(&config) << PAGE_SHIFT, ram));
 	return STATUS_GO_ON;
 }

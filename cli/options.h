@@ -28,6 +28,7 @@ enum option_id {
 	OPT_PAGE_SIZE,
 	OPT_COMPRESS,
 	OPT_TRACE,
+	OPT_EXACT,
 	NR_OPTIONS,
 };
 
@@ -44,7 +45,7 @@ struct options {
 
 	uint64_t ram_bytes, swap_bytes /* 0: by free space */, min_map_bytes,
 	    interval_ms /* 0: none */;
-	bool is_quiet, is_verbose, allow_unmanaged;
+	bool is_quiet, is_verbose, allow_unmanaged, is_exact;
 	const char *swap_dir, *engine, *policy, *malloc_lib, *reclaim, *compress;
 	const char *json, *output, *trace; /* NULL: none */
 	struct tlb_geometry tlb;           /* entries 0: none */

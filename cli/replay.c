@@ -53,6 +53,7 @@ static int results_init(struct replay *r, const uint32_t *frames, uint32_t nr_po
 
 	s->trace = r->o.trace;
 	s->is_curve = r->o.curve;
+	s->tlb = r->o.tlb;
 	s->sample = 1;
 	s->nr_policies = r->o.nr_policies;
 	s->nr_points = nr_points;
@@ -90,15 +91,23 @@ static int open_sims(struct replay *r)
 		    r->o.policy[i / r->o.nr_frames], frames, replay_max_held(&r->o, frames));
 		if (!r->sims[i])
 			return no_memory();
+		if (!r->o.tlb.entries)
+			continue;
+		struct front_tlb *tlb = front_tlb_open(&r->o.tlb);
+		if (!tlb)
+			return no_memory();
+		sim_set_tlb(r->sims[i], tlb);
 	}
 	return STATUS_GO_ON;
 }
 
 static int run_batch(struct replay *r, const uint32_t *refs, size_t nr, const uint64_t *next_use)
 {
-	for (uint32_t i = 0; i < r->o.nr_policies * r->o.nr_frames; i++)
+	for (uint32_t i = 0; i < r->o.nr_policies * r->o.nr_frames; i++) {
+		sim_set_pages(r->sims[i], r->file.map.page_of);
 		if (sim_run(r->sims[i], refs, nr, r->file.map.nr, next_use, NULL))
 			return no_memory();
+	}
 	return STATUS_GO_ON;
 }
 

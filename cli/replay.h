@@ -25,8 +25,9 @@ struct replay_options {
 	uint32_t frames[REPLAY_MAX_POINTS];
 	uint32_t nr_frames;
 	bool curve, step, quiz, is_quiet;
-	double sample; /* 0: decide; 1: exact */
-	double held;   /* share of the frames; negative: replay_held() decides */
+	struct tlb_geometry tlb; /* entries 0: none in front */
+	double sample;           /* 0: decide; 1: exact */
+	double held;             /* share of the frames; negative: replay_held() decides */
 	uint64_t limit;
 	const char *csv, *json, *svg; /* NULL: not wanted; "-": stdout */
 	const char *trace;
@@ -47,6 +48,7 @@ struct replay_results {
 	uint64_t nr_refs;
 	uint32_t nr_distinct;
 	bool is_curve;
+	struct tlb_geometry tlb;      /* entries 0: none */
 	double sample;                /* of policies other than lru in a curve; 1: exact */
 	double error_mean, error_max; /* of miss ratios, as measured with LRU; where sample < 1 */
 	uint32_t nr_policies, nr_points;

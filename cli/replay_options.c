@@ -28,6 +28,7 @@ enum id {
 	ID_SVG,
 	ID_STEP,
 	ID_QUIZ,
+	ID_TLB,
 };
 
 static const struct option long_options[] = {
@@ -48,6 +49,7 @@ static const struct option long_options[] = {
     {"svg", required_argument, NULL, ID_SVG},
     {"step", no_argument, NULL, ID_STEP},
     {"quiz", no_argument, NULL, ID_QUIZ},
+    {"tlb", required_argument, NULL, ID_TLB},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -66,6 +68,8 @@ static int help(void)
 	     "      --exact           no sampling\n"
 	     "      --held SHARE      frames that a live policy may watch unmapped: 0.125; all\n"
 	     "                        of them, as with reference bits, below 64 frames: 1\n"
+	     "      --tlb GEOMETRY    a TLB in front, its hits and misses counted exactly:\n"
+	     "                        ENTRIES[xWAYS][,fifo|random|clock|lru], as in 64x4,lru\n"
 	     "      --step            explain each reference (one policy, one size)\n"
 	     "      --quiz            ask instead\n"
 	     "      --csv FILE, --json FILE, --svg FILE   write results, - is stdout\n"
@@ -197,6 +201,15 @@ static int read_limit(struct replay_options *o, const char *text)
 	return STATUS_GO_ON;
 }
 
+static int read_tlb(struct replay_options *o, const char *text)
+{
+	char why[200];
+
+	if (tlb_geometry_parse(text, true, &o->tlb, why, sizeof(why)))
+		return complain(STATUS_FAILED, "--tlb %s: %s", text, why);
+	return STATUS_GO_ON;
+}
+
 static int read_option(struct replay_options *o, int id, char *text)
 {
 	switch (id) {
@@ -214,6 +227,8 @@ static int read_option(struct replay_options *o, int id, char *text)
 		return trace_option_format(&o->trace_options, text);
 	case ID_UNIT:
 		return trace_option_unit(&o->trace_options, text);
+	case ID_TLB:
+		return read_tlb(o, text);
 	case ID_PAGE_SIZE:
 		return trace_option_page_size(&o->trace_options, text);
 	case ID_CSV:
@@ -248,6 +263,9 @@ static int check(const struct replay_options *o)
 {
 	bool is_stepping = o->step || o->quiz;
 
+	if (o->tlb.entries && (o->curve || is_stepping))
+		return complain(
+		    STATUS_FAILED, "--tlb: goes with a table; write --frames 16,32 alone");
 	if (!o->nr_frames && !o->curve)
 		return complain(STATUS_FAILED,
 		    "no memory size; write --frames 16,32, or --curve for many of them");

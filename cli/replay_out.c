@@ -15,8 +15,11 @@ static void print_cell(FILE *f, const struct replay_results *r, const struct rep
 		fprintf(f, " %12s", "-");
 	if (at->policy.live)
 		fprintf(f, " %12llu", (unsigned long long)at->counts.refills);
+	else if (r->tlb.entries)
+		fprintf(f, " %12s", "-");
+	if (r->tlb.entries)
+		fprintf(f, " %12llu", (unsigned long long)at->counts.tlb_misses);
 	fputc('\n', f);
-	(void)r;
 }
 
 void replay_print_table(FILE *f, const struct replay_results *r)
@@ -28,8 +31,11 @@ void replay_print_table(FILE *f, const struct replay_results *r)
 		    "lru exact, others from %g of the pages; lru by that sample is off by %.4f on "
 		    "average, %.4f at most\n",
 		    r->sample, r->error_mean, r->error_max);
-	fprintf(f, "%-14s %10s %14s %8s %12s %12s\n", "policy", "frames", "faults", "misses",
-	    "write-backs", "refills");
+	if (r->tlb.entries)
+		fprintf(f, "TLB of %u entries, %u-way, %s\n", r->tlb.entries, r->tlb.ways,
+		    tlb_replacement_name(r->tlb.replacement));
+	fprintf(f, "%-14s %10s %14s %8s %12s %12s%s\n", "policy", "frames", "faults", "misses",
+	    "write-backs", "refills", r->tlb.entries ? "   TLB misses" : "");
 	for (uint32_t p = 0; p < r->nr_policies; p++)
 		for (uint32_t i = 0; i < r->nr_points; i++)
 			print_cell(f, r, replay_at(r, p, i));
@@ -37,7 +43,8 @@ void replay_print_table(FILE *f, const struct replay_results *r)
 
 void replay_print_csv(FILE *f, const struct replay_results *r)
 {
-	fputs("policy,frames,references,faults,first,miss_ratio,writebacks,refills,sample\n", f);
+	fprintf(f, "policy,frames,references,faults,first,miss_ratio,writebacks,refills,sample%s\n",
+	    r->tlb.entries ? ",tlb_hits,tlb_misses" : "");
 	for (uint32_t p = 0; p < r->nr_policies; p++)
 		for (uint32_t i = 0; i < r->nr_points; i++) {
 			const struct replay_result *at = replay_at(r, p, i);
@@ -48,12 +55,16 @@ void replay_print_csv(FILE *f, const struct replay_results *r)
 			    (unsigned long long)c->first, miss_ratio(c));
 			if (at->has_writebacks)
 				fprintf(f, "%llu", (unsigned long long)c->writebacks);
-			fprintf(f, ",%llu,%g\n", (unsigned long long)c->refills,
+			fprintf(f, ",%llu,%g", (unsigned long long)c->refills,
 			    at->has_writebacks ? r->sample : 1.0);
+			if (r->tlb.entries)
+				fprintf(f, ",%llu,%llu", (unsigned long long)c->tlb_hits,
+				    (unsigned long long)c->tlb_misses);
+			fputc('\n', f);
 		}
 }
 
-static json_t *cell_json(const struct replay_result *at)
+static json_t *cell_json(const struct replay_results *r, const struct replay_result *at)
 {
 	const struct sim_counts *c = &at->counts;
 	json_t *o = json_object();
@@ -67,6 +78,10 @@ static json_t *cell_json(const struct replay_result *at)
 		json_object_set_new(o, "writebacks", json_integer((json_int_t)c->writebacks));
 	if (at->policy.live)
 		json_object_set_new(o, "refills", json_integer((json_int_t)c->refills));
+	if (r->tlb.entries) {
+		json_object_set_new(o, "tlb_hits", json_integer((json_int_t)c->tlb_hits));
+		json_object_set_new(o, "tlb_misses", json_integer((json_int_t)c->tlb_misses));
+	}
 	return o;
 }
 
@@ -77,7 +92,7 @@ void replay_print_json(FILE *f, const struct replay_results *r)
 
 	for (uint32_t p = 0; p < r->nr_policies; p++)
 		for (uint32_t i = 0; i < r->nr_points; i++)
-			json_array_append_new(list, cell_json(replay_at(r, p, i)));
+			json_array_append_new(list, cell_json(r, replay_at(r, p, i)));
 	json_object_set_new(o, "trace", trace ? trace : json_string("(not UTF-8)"));
 	json_object_set_new(o, "format", json_string(r->format));
 	json_object_set_new(o, "references", json_integer((json_int_t)r->nr_refs));

@@ -103,6 +103,7 @@ static void read_counts(struct counts *c, const struct fl_process *r)
 	    .tlb_misses = get(&r->tlb_misses),
 	    .tlb_evictions = get(&r->tlb_evictions),
 	    .tlb_probes = get(&r->tlb_probes),
+	    .tlb_units = get(&r->tlb_units),
 	    .frames_budget = get(&r->frames_budget),
 	    .frames_peak = get(&r->frames_peak),
 	    .managed_peak = get(&r->managed_bytes_peak),
@@ -145,6 +146,7 @@ static void add_counts(struct counts *sum, const struct counts *c)
 	sum->tlb_misses += c->tlb_misses;
 	sum->tlb_evictions += c->tlb_evictions;
 	sum->tlb_probes += c->tlb_probes;
+	sum->tlb_units += c->tlb_units;
 	sum->frames_budget = MAX(sum->frames_budget, c->frames_budget);
 	sum->frames_peak = MAX(sum->frames_peak, c->frames_peak);
 	sum->managed_peak = MAX(sum->managed_peak, c->managed_peak);

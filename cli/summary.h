@@ -25,7 +25,7 @@ struct counts {
 	uint64_t read_errors, write_errors, checksum_errors, same_content;
 	uint64_t refaults, guard_calls, pinned_calls, swap_used_bytes;
 	uint64_t stall_some_ns, stall_full_ns;
-	uint64_t tlb_misses, tlb_evictions, tlb_probes;
+	uint64_t tlb_misses, tlb_evictions, tlb_probes, tlb_units;
 	uint64_t packed_pages, packed_bytes, unpacked_pages, tier_hits, packed_reads;
 
 	/* The largest of any one process: */

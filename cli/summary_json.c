@@ -71,6 +71,18 @@ static void put_tlb(json_t *o, const struct process_summary *p)
 	        number(p->counts.tlb_probes)));
 }
 
+/* What larger pages would have brought in as a whole, and what of it was touched. */
+static void put_waste(json_t *o, const struct process_summary *p)
+{
+	uint64_t whole = p->counts.tlb_units * p->tlb_pages * PAGE_BYTES;
+	uint64_t touched = p->counts.minor_zero * PAGE_BYTES;
+
+	if (p->tlb_pages > 1)
+		json_object_set_new(o, "waste",
+		    json_pack("{s:o, s:o}", "whole_pages_bytes", number(whole), "touched_bytes",
+		        number(touched)));
+}
+
 static void put_io(json_t *o, const struct counts *c)
 {
 	json_object_set_new(o, "swap_io",
@@ -97,6 +109,7 @@ static void put_sections(json_t *o, const struct process_summary *p)
 	put_faults(o, c);
 	put_io(o, c);
 	put_tlb(o, p);
+	put_waste(o, p);
 	json_object_set_new(o, "frames",
 	    json_pack(
 	        "{s:o, s:o}", "budget", number(c->frames_budget), "peak", number(c->frames_peak)));

@@ -140,6 +140,10 @@ static void put_tlb(struct page *page, const struct summary *s)
 	    p->tlb_pages > 1 ? "2 MiB" : "4 KiB", p->tlb_ways, p->tlb_replacement);
 	put(page, "                %s misses, %s evictions (hits trap nobody: not counted)",
 	    count_text(c->tlb_misses, b), count_text(c->tlb_evictions, d));
+	if (p->tlb_pages > 1)
+		put(page, "                whole 2 MiB pages would take %s for the %s touched",
+		    size_text(c->tlb_units * p->tlb_pages * PAGE_BYTES, a),
+		    size_text(c->minor_zero * PAGE_BYTES, b));
 	if (c->tlb_probes)
 		put(page, "                %s faults to see whether an entry is used: no misses",
 		    count_text(c->tlb_probes, a));

@@ -240,7 +240,8 @@ int fl_walk_format(const struct fl_walk *walk, char *buf, size_t bytes);
 
 /* ---- the TLB ---------------------------------------------------------------------------- */
 
-enum fl_replacement { FL_LRU, FL_PLRU, FL_FIFO, FL_RANDOM }; /* PLRU: the binary tree */
+/* PLRU: the binary tree. CLOCK: a bit per entry, set by use, and a hand per set that clears it. */
+enum fl_replacement { FL_LRU, FL_PLRU, FL_FIFO, FL_RANDOM, FL_CLOCK };
 
 /* One array of entries. Set = page number modulo sets; an entry is found by comparing all ways. */
 struct fl_tlb_unit {

@@ -109,6 +109,8 @@ struct fl_process {
 	    tlb_pages; /* tlb_pages: 4 KiB pages that one entry covers */
 	char tlb_replacement[8];
 	_Atomic uint64_t tlb_misses, tlb_evictions;
+	_Atomic uint64_t
+	    tlb_units; /* larger pages: first touches of one; each would bring in all */
 	_Atomic uint64_t tlb_probes; /* CLOCK: touches of an entry whose bit was clear; no misses */
 
 	/* The compressed tier: pages put into it and what they came to, pages that did not

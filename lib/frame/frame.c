@@ -24,13 +24,13 @@ uint32_t frames_pool_size(uint32_t nr_frames)
 	return MIN(MAX(nr_frames / 8, 16u), 1u << 20) & ~15u;
 }
 
-int frames_init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places)
+static int init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places, uint32_t nr_bufs)
 {
 	uint32_t words;
 
 	fs->nr_frames = nr_frames;
-	fs->nr_bufs = nr_places ? nr_frames - nr_places : frames_pool_size(nr_frames);
-	fs->nr_places = nr_frames - fs->nr_bufs;
+	fs->nr_bufs = nr_bufs;
+	fs->nr_places = nr_places;
 	words = (fs->nr_bufs + 63) / 64;
 	fs->frame = meta_map(nr_frames * sizeof(*fs->frame));
 	fs->buf_free = meta_map(words * sizeof(uint64_t));
@@ -61,6 +61,38 @@ void frames_fini(struct frames *fs)
 	if (fs->pool)
 		sys_call2(SYS_munmap, (long)fs->pool, (long)fs->nr_bufs << PAGE_SHIFT);
 	fs->pool = NULL;
+}
+
+int frames_init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places)
+{
+	uint32_t nr_bufs = nr_places ? nr_frames - nr_places : frames_pool_size(nr_frames);
+
+	return init(fs, nr_frames, nr_frames - nr_bufs, nr_bufs);
+}
+
+int frames_init_exact(struct frames *fs, uint32_t nr_frames, uint32_t nr_places, uint32_t nr_bufs)
+{
+	fs->has_credits = true;
+	atomic_store(&fs->credits_free, (int32_t)nr_frames);
+	return init(fs, nr_frames, nr_places, nr_bufs);
+}
+
+bool frame_credit_take(struct frames *fs)
+{
+	int32_t have = atomic_load(&fs->credits_free);
+
+	if (LIKELY(!fs->has_credits))
+		return true;
+	while (have > 0)
+		if (atomic_compare_exchange_weak(&fs->credits_free, &have, have - 1))
+			return true;
+	return false;
+}
+
+void frame_credit_give(struct frames *fs)
+{
+	if (UNLIKELY(fs->has_credits))
+		atomic_fetch_add(&fs->credits_free, 1);
 }
 
 void frames_after_fork(struct frames *fs)
@@ -166,4 +198,5 @@ void frame_give(struct frames *fs, struct frame_nr nr)
 	fs->free_head = nr.v;
 	atomic_store(&fs->frames_used, atomic_load(&fs->frames_used) - 1);
 	lock_release(&fs->lock);
+	frame_credit_give(fs);
 }

@@ -47,6 +47,8 @@ struct frames {
 	char *pool;                             /* [const] nr_bufs pages */
 
 	_Atomic int32_t places_free;
+	bool has_credits;             /* [const] frames_init_exact() */
+	_Atomic int32_t credits_free; /* frames */
 
 	struct lock lock;              /* rank LOCK_FRAME */
 	uint32_t nr_fresh;             /* [lock] frames from here on were never used */
@@ -67,6 +69,14 @@ struct frames {
 int frames_init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places);
 /* Of frames that nobody has used. */
 void frames_fini(struct frames *fs);
+/* The same for a budget of @nr_frames that are taken one by one, whatever they are: pages that are
+ * mapped, held or being read. @nr_places and @nr_bufs say only how many of them may be which, and
+ * buffers that no frame owns come on top. */
+int frames_init_exact(struct frames *fs, uint32_t nr_frames, uint32_t nr_places, uint32_t nr_bufs);
+/* Take the right to one frame, which frame_give() returns. Return: false: all are taken; always
+ * true where places and buffers are the budget. Context: any. */
+bool frame_credit_take(struct frames *fs);
+void frame_credit_give(struct frames *fs);
 /* How many buffers a budget has where nothing else decides. */
 uint32_t frames_pool_size(uint32_t nr_frames);
 /* In a forked child: nobody waits any more. */

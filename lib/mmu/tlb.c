@@ -74,6 +74,10 @@ static int array_init(struct tlb_array *a, const struct fl_tlb_unit *geometry, u
 		return -ENOMEM;
 	for (size_t i = 0; i < nr; i++)
 		a->key[i] = KEY_NONE;
+	if (geometry->replacement == FL_CLOCK) {
+		a->hand = calloc(geometry->sets, sizeof(*a->hand));
+		return a->hand ? 0 : -ENOMEM;
+	}
 	if (geometry->replacement != FL_PLRU)
 		return 0;
 	a->tree = calloc(geometry->sets, sizeof(*a->tree));
@@ -103,6 +107,7 @@ void tlb_level_fini(struct tlb_level *level)
 		free(level->array[i].entry);
 		free(level->array[i].key);
 		free(level->array[i].tree);
+		free(level->array[i].hand);
 		free(level->array[i].keep);
 		free(level->array[i].set);
 	}
@@ -188,6 +193,21 @@ bool tlb_size_kept(const struct tlb_level *level, enum fl_page page, enum fl_pag
 	return false;
 }
 
+/* The hand goes on to the first entry that was not used since it came by. */
+static uint32_t clock_victim(struct tlb_array *a, struct tlb_entry *set)
+{
+	uint32_t *hand = &a->hand[set_nr(a, set)];
+
+	for (;;) {
+		uint32_t way = *hand;
+
+		*hand = (way + 1) % a->geometry.ways;
+		if (set[way].last_use == set[way].cleared)
+			return way;
+		set[way].cleared = set[way].last_use;
+	}
+}
+
 static uint32_t victim(struct tlb_array *a, struct tlb_entry *set)
 {
 	uint32_t ways = a->geometry.ways, best = 0;
@@ -200,6 +220,8 @@ static uint32_t victim(struct tlb_array *a, struct tlb_entry *set)
 		return plru_victim(a->tree[set_nr(a, set)], ways);
 	case FL_RANDOM:
 		return (uint32_t)(random_next(&a->random) >> 11) % ways;
+	case FL_CLOCK:
+		return clock_victim(a, set);
 	case FL_LRU:
 		for (uint32_t w = 1; w < ways; w++)
 			if (set[w].last_use < set[best].last_use)

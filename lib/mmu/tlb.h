@@ -13,7 +13,9 @@ struct tlb_entry {
 	uint64_t pa;       /* of the first byte of the entry's page */
 	uint64_t last_use; /* clock of the last hit or fill; also written by the inline path */
 	uint64_t filled;   /* clock of the fill */
-	uint32_t prot;     /* what the levels together granted; FL_GLOBAL */
+	uint64_t
+	    cleared;   /* CLOCK: last_use when the hand came by; the bit is set if that changed */
+	uint32_t prot; /* what the levels together granted; FL_GLOBAL */
 	uint16_t asid;
 	uint8_t page;  /* enum fl_page: what the entry covers */
 	uint8_t whole; /* enum fl_page: of what page it is a piece; same as .page mostly */
@@ -30,6 +32,7 @@ struct tlb_array {
 	uint64_t *key;           /* the same: what a search compares, close together */
 	uint64_t *tree;          /* PLRU: one word per set */
 	uint64_t *keep, *set;    /* PLRU: per way, how a use changes its set's tree */
+	uint32_t *hand;          /* CLOCK: one way number per set */
 	uint64_t random;
 	uint32_t nr_pieces; /* valid entries that are a piece of a larger page */
 };

@@ -91,7 +91,7 @@ static bool unit_is_valid(const struct fl_tlb_unit *u)
 	if (!u->sets || u->sets & (u->sets - 1) || !u->ways || u->ways > MAX_ENTRIES ||
 	    u->sets > MAX_ENTRIES / u->ways)
 		return false;
-	if (u->replacement > FL_RANDOM || (u->replacement == FL_PLRU && u->ways > MAX_PLRU_WAYS))
+	if (u->replacement > FL_CLOCK || (u->replacement == FL_PLRU && u->ways > MAX_PLRU_WAYS))
 		return false;
 	return u->pages && !(u->pages & ~(K | M | G));
 }

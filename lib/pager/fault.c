@@ -53,6 +53,7 @@ struct fault {
 	uint32_t need;        /* places wanted, for STEP_ROOM */
 	bool has_entry;       /* of the trap TLB, pinned */
 	bool is_filled;       /* ... and filled by this fault */
+	bool needs_frame;     /* for STEP_ROOM: all are taken (frame_credit_take()) */
 
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
 	uint32_t nr_read, stride, self;
@@ -91,7 +92,7 @@ static uint32_t zero_run(struct fault *f, struct pt_leaf leaf, const struct regi
 	unsigned i = ptab_index(f->vpn, 1);
 	uint32_t below = 0, run = 1;
 
-	if (tlb_is_on())
+	if (tlb_is_on() || pg.config.is_exact)
 		return 1; /* each page is to be missed by its own touch */
 	while (below < MAX_AROUND && below < i && pte_state(leaf.pte[i - 1 - below]) != PAGE_NONE)
 		below++;
@@ -121,16 +122,38 @@ static uint32_t map_zeros(struct vpn vpn, uint32_t nr)
 	return done;
 }
 
+static bool credit_take(struct fault *f)
+{
+	f->needs_frame = !frame_credit_take(&pg.frames);
+	return !f->needs_frame;
+}
+
+/* A unit of 2 MiB is an L1 table. */
+static bool is_unit_empty(struct pt_leaf leaf)
+{
+	for (uint32_t i = 0; i < PTAB_ENTRIES; i++)
+		if (leaf.pte[i])
+			return false;
+	return true;
+}
+
 static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct region *r)
 {
 	uint64_t *pte = leaf_pte(leaf, f->vpn);
 	uint32_t run = zero_run(f, leaf, r);
 
+	if (!credit_take(f))
+		return STEP_ROOM;
+	if (tlb_is_on() && pg.tlb.shift && is_unit_empty(leaf))
+		COUNT(&pg.telemetry, tlb_units, 1);
+
 	run = 1 + places_take(&pg.frames, run - 1);
 	f->places += run - 1;
 	run = map_zeros(f->vpn, run);
-	if (!run)
+	if (!run) {
+		frame_credit_give(&pg.frames);
 		return STEP_ERROR;
+	}
 	for (uint32_t i = 0; i < run; i++) {
 		struct vpn vpn = {f->vpn.v + i};
 
@@ -237,6 +260,8 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 	uint32_t bufs[MAX_WINDOW];
 
 	f->from_file = pte_state(*leaf_pte(leaf, f->vpn)) == PAGE_NONE;
+	if (pg.config.is_exact)
+		f->window = (struct window){.nr = 1, .delta = 1};
 	if (!f->window.nr)
 		f->window = readahead_window(f->vpn, f->is_write);
 	uint32_t want = window_pages(f, leaf, r);
@@ -251,10 +276,14 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 		want = 1 + places_take(&pg.frames, want - 1);
 		f->places += want - 1;
 	}
+	if (!credit_take(f))
+		return STEP_ROOM;
 	/* What nobody waits for leaves a buffer to what somebody does. */
 	uint32_t nr = bufs_take(&pg.frames, bufs, want, f->is_ahead ? MIN_READ_BUFS : 0);
-	if (!nr)
+	if (!nr) {
+		frame_credit_give(&pg.frames);
 		return STEP_ROOM;
+	}
 	if (!f->is_ahead && !f->from_file && writeback_is_refault(*leaf_pte(leaf, f->vpn)))
 		COUNT(&pg.telemetry, refaults, 1);
 	bool is_down = f->window.delta < 0;
@@ -289,12 +318,19 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 		return STEP_DONE;
 	if (state == PAGE_MAPPED)
 		return serve_mapped(f, pte);
-	if (state == PAGE_READING || state == PAGE_HELD)
+	if ((state == PAGE_READING || state == PAGE_HELD) && !pg.config.is_exact)
 		readahead_touched(f->vpn);
 	if (state == PAGE_READING) {
 		f->kind = KIND_MAJOR; /* it waits for the disk, whoever asked for the page */
 		f->ticket = event_begin(page_event(f->vpn));
 		return STEP_WAIT;
+	}
+	/* Before a trap TLB's entry is taken: the page that goes may leave one. As replay has it.
+	 */
+	if (UNLIKELY(pg.frames.has_credits) && state != PAGE_HELD &&
+	    atomic_load(&pg.frames.credits_free) <= 0) {
+		f->needs_frame = true;
+		return STEP_ROOM;
 	}
 	if (!f->places && !(tlb_is_on() && f->is_ahead))
 		return STEP_ROOM;
@@ -542,11 +578,15 @@ static void wait_for_page(struct fault *f)
 	stall_end(&pg.telemetry, now_ns());
 }
 
+/* @nr: places; 0: one frame, in exact mode. */
 static void wait_for_room(uint32_t nr)
 {
 	stall_begin(&pg.telemetry, now_ns());
 	engine_will_block();
-	reclaim_wait(nr);
+	if (nr)
+		reclaim_wait(nr);
+	else
+		reclaim_one_frame();
 	stall_end(&pg.telemetry, now_ns());
 }
 
@@ -590,6 +630,7 @@ static enum step serve(struct fault *f)
 	for (;;) {
 		if (!f->places)
 			f->places = take_place(f);
+		f->needs_frame = false;
 		enum step step = look(f);
 		bool had_entry = f->has_entry;
 
@@ -599,6 +640,8 @@ static enum step serve(struct fault *f)
 		entry_return(f);
 		if (step == STEP_WAIT)
 			wait_for_page(f);
+		else if (step == STEP_ROOM && f->needs_frame)
+			wait_for_room(0);
 		else if (step == STEP_ROOM && tlb_is_on() && !had_entry)
 			wait_for_entry(f);
 		else if (step == STEP_ROOM)
@@ -665,7 +708,7 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 	f.is_ahead = true;
 	f.window = window;
 	f.need = 1;
-	f.has_entry = f.is_filled = false;
+	f.has_entry = f.is_filled = f.needs_frame = false;
 	pager_enter();
 	do {
 		f.places = tlb_is_on() ? 0 : places_take(&pg.frames, 1);
@@ -702,7 +745,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.places = 0;
 	f.window.nr = 0;
 	f.need = 1;
-	f.has_entry = f.is_filled = false;
+	f.has_entry = f.is_filled = f.needs_frame = false;
 	pager_enter();
 	enum step step = serve(&f);
 	account(&f, step, began);

@@ -167,6 +167,10 @@ void reclaim_frames(const struct frame_nr *frames, uint32_t nr);
  * evicted. Context: fault, nothing held. */
 void reclaim_wait(uint32_t nr);
 
+/* In exact mode, where all frames are taken: evict one page, written where it must be. Context: as
+ * reclaim_wait(). */
+void reclaim_one_frame(void);
+
 /* The same after tlb_make_room() has failed. */
 void reclaim_wait_entry(void);
 

@@ -71,7 +71,8 @@ int mlock_may(size_t bytes)
 		if (locked > limit.rlim_cur)
 			return -ENOMEM;
 	}
-	return locked >> PAGE_SHIFT > places - MAX(places / 8, MIN_UNLOCKED) ? -ENOMEM : 0;
+	uint32_t kept = MIN(MAX(places / 8, MIN_UNLOCKED), places);
+	return locked >> PAGE_SHIFT > places - kept ? -ENOMEM : 0;
 }
 
 uint8_t mlock_marks(int flags)

@@ -30,7 +30,7 @@ static const struct engine_sink sink = {.fault = sink_fault};
 
 bool pager_is_silent(void)
 {
-	return pg.config.tlb.entries || pg.telemetry.ring;
+	return pg.config.tlb.entries || pg.config.is_exact || pg.telemetry.ring;
 }
 
 struct event *page_event(struct vpn vpn)
@@ -248,10 +248,15 @@ static bool is_engine(const char *name)
 static int init_frames(const struct pager_config *config, uint32_t nr_frames)
 {
 	uint32_t nr_max = (uint32_t)MIN(config->ram_max_bytes >> PAGE_SHIFT, UINT32_MAX / 2);
-	uint32_t nr_mapped = config->tlb.entries << config->tlb_shift;
+	uint32_t reach = config->tlb.entries << config->tlb_shift;
 
-	if (nr_max <= nr_frames || nr_mapped)
-		return frames_init(&pg.frames, nr_frames, nr_mapped);
+	/* Buffers for all that may be watched or hidden, and for what is being read or written; a
+	 * place more than frames, so that it is never places that are short. */
+	if (config->is_exact)
+		return frames_init_exact(&pg.frames, nr_frames, reach ? reach : nr_frames + 1,
+		    ((nr_frames + 15) & ~15u) + MAX_BATCH);
+	if (nr_max <= nr_frames || reach)
+		return frames_init(&pg.frames, nr_frames, reach);
 	int err = frames_init(&pg.frames, nr_max, nr_max - frames_pool_size(nr_frames));
 	if (!err)
 		atomic_store(&pg.withheld, places_take(&pg.frames, nr_max - nr_frames));

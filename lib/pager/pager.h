@@ -24,18 +24,31 @@ struct pager_config {
 	char compress[8];        /* "auto", "off", "lz4", "zstd" */
 	char reclaim[16];        /* "auto", "thread", "inline": who unmaps; tuning only */
 	struct tlb_geometry tlb; /* entries 0: none */
-	uint32_t tlb_shift;      /* pages that one entry covers: 1 << this; 0 or 9 */
+	bool is_exact; /* no fault-around, no readahead, nothing reclaimed ahead, one at a time */
+	uint32_t tlb_shift; /* pages that one entry covers: 1 << this; 0 or 9 */
 };
 
 #define PAGER_MIN_FRAMES 64u
 
+/* In exact mode: as many as one instruction may need (see TLB_MIN_ENTRIES). */
+#define PAGER_MIN_FRAMES_EXACT 6u
+
+/* How many of @nr_frames a policy may watch unmapped in exact mode: replay's default. */
+static inline uint32_t pager_exact_held(uint32_t nr_frames)
+{
+	return nr_frames < PAGER_MIN_FRAMES ? nr_frames : MAX(nr_frames / 8, 1u);
+}
+
 /*
- * The smallest budget that goes with the trap TLB of @config: half of the frames are for pages that
- * it does not show. Return: frames.
+ * The smallest budget of @config. Half of the frames are for pages that a trap TLB does not show;
+ * in exact mode these come on top. Return: frames.
  */
 static inline uint64_t pager_min_frames(const struct pager_config *config)
 {
-	return MAX((uint64_t)config->tlb.entries << config->tlb_shift << 1, PAGER_MIN_FRAMES);
+	uint64_t reach = (uint64_t)config->tlb.entries << config->tlb_shift;
+
+	return config->is_exact ? MAX(reach, PAGER_MIN_FRAMES_EXACT)
+	                        : MAX(reach << 1, PAGER_MIN_FRAMES);
 }
 
 /*

@@ -407,7 +407,7 @@ static uint32_t unmap_choices(const struct choice *choices, uint32_t nr)
 	lock_release(&pg.reclaim_lock);
 	if (b.nr || bufs_freed)
 		event_signal(&pg.frames.freed);
-	if (atomic_load(&pg.nr_writes))
+	if (atomic_load(&pg.nr_writes) && !pg.config.is_exact)
 		reclaim_kick();
 	return b.nr + bufs_freed;
 }
@@ -417,7 +417,8 @@ uint32_t reclaim_batch(void)
 	struct choice choices[MAX_BATCH];
 
 	lock_acquire(&pg.reclaim_lock);
-	uint32_t nr = policy_choose(choices, MAX(MIN(MAX_BATCH, frames_usable() / 8), 2u));
+	uint32_t max = MAX(MIN(MAX_BATCH, frames_usable() / 8), 2u);
+	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max);
 	return unmap_choices(choices, nr);
 }
 
@@ -544,6 +545,25 @@ void reclaim_wait(uint32_t nr)
 	event_cancel(&pg.frames.freed);
 }
 
+void reclaim_one_frame(void)
+{
+	/* One of the policy's choices at a time, as replay makes them; it may want several pages
+	 * watched before it gives one up. */
+	for (;;) {
+		uint32_t before = atomic_load(&pg.nospace_streak);
+
+		while (atomic_load(&pg.nr_writes))
+			wait_for_write();
+		if (atomic_load(&pg.frames.credits_free) > 0)
+			return;
+		bool any = reclaim_batch();
+		if (before > 2 * pg.frames.nr_frames)
+			out_of_memory();
+		if (!any && !before)
+			sys_call0(SYS_sched_yield); /* other threads' pages are on their way */
+	}
+}
+
 void reclaim_wait_entry(void)
 {
 	uint32_t ticket = event_begin(&pg.frames.freed);
@@ -562,7 +582,8 @@ void reclaim_wait_entry(void)
 
 static bool is_short(void)
 {
-	return frames_room() < (int32_t)pg.places_low && stall_nr_active() > pg.inline_threads;
+	return !pg.config.is_exact && frames_room() < (int32_t)pg.places_low &&
+	       stall_nr_active() > pg.inline_threads;
 }
 
 /* Bring the free places up to the high watermark. Return: anything was done. */
@@ -707,6 +728,7 @@ int reclaim_init(void)
 	/* Held pages may fill the pool but for the reads' reserve and the writes under way: with
 	 * too few buffers there, unmapping waits for the disk. */
 	uint32_t slack = reserve + MIN(MAX_IN_WRITE, nr_bufs / 4);
-	pg.policy_ops->init(pg.policy, nr, nr_bufs - slack);
+	pg.policy_ops->init(
+	    pg.policy, nr, pg.config.is_exact ? pager_exact_held(nr) : nr_bufs - slack);
 	return 0;
 }

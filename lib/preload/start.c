@@ -137,7 +137,10 @@ static void read_config(struct pager_config *c)
 {
 	const uint64_t min = PAGER_MIN_FRAMES * PAGE_BYTES;
 
-	c->ram_bytes = size_option("FAULTLINE_RAM", min, 0);
+	c->is_exact = !strcmp(option("FAULTLINE_EXACT", "0"), "1");
+	read_tlb(c);
+
+	c->ram_bytes = size_option("FAULTLINE_RAM", pager_min_frames(c) << PAGE_SHIFT, 0);
 	if (!c->ram_bytes)
 		c->ram_bytes = default_ram();
 	c->swap_bytes = size_option("FAULTLINE_SWAP_SIZE", min, 0);
@@ -148,7 +151,6 @@ static void read_config(struct pager_config *c)
 	copy_option(c->telemetry, sizeof(c->telemetry), "FAULTLINE_TELEMETRY", "");
 	copy_option(c->compress, sizeof(c->compress), "FAULTLINE_COMPRESS", "auto");
 	copy_option(c->reclaim, sizeof(c->reclaim), "FAULTLINE_RECLAIM", "auto");
-	read_tlb(c);
 	/* The command takes the faults out of shared memory while the program runs. */
 	if (*option("FAULTLINE_TRACE", "") && !*c->telemetry)
 		refuse("FAULTLINE_TRACE", option("FAULTLINE_TRACE", ""),

@@ -34,6 +34,8 @@ struct sim {
 
 	uint32_t nr_evicted;
 	struct sim_counts counts;
+	struct front_tlb *tlb;   /* NULL: none */
+	const uint64_t *page_of; /* its page numbers */
 };
 
 struct sim_policy sim_policy_at(size_t i)
@@ -68,6 +70,7 @@ void sim_close(struct sim *s)
 {
 	if (!s)
 		return;
+	front_tlb_close(s->tlb);
 	free(s->live);
 	free(s->accesses);
 	free(s->records);
@@ -113,6 +116,16 @@ struct sim *sim_open(struct sim_policy policy, uint32_t nr_frames, uint32_t max_
 	return s;
 }
 
+void sim_set_tlb(struct sim *s, struct front_tlb *tlb)
+{
+	s->tlb = tlb;
+}
+
+void sim_set_pages(struct sim *s, const uint64_t *page_of)
+{
+	s->page_of = page_of;
+}
+
 static int make_room(struct sim *s, uint32_t nr_pages)
 {
 	uint32_t room = MAX(s->room, 64u);
@@ -145,6 +158,8 @@ static void evict(struct sim *s, uint32_t frame, struct sim_step *step)
 {
 	uint32_t page = s->page_in[frame];
 
+	if (UNLIKELY(s->tlb))
+		front_tlb_drop(s->tlb, s->page_of[page]);
 	step->victim = page;
 	step->is_victim_dirty = s->flags[frame] & DIRTY;
 	s->counts.writebacks += step->is_victim_dirty;
@@ -167,6 +182,8 @@ static uint32_t choose(struct sim *s, struct sim_step *step)
 		if (step->nr_held < SIM_MAX_HELD_SHOWN)
 			step->held[step->nr_held] = s->page_in[c.frame.v];
 		step->nr_held++;
+		if (UNLIKELY(s->tlb))
+			front_tlb_drop(s->tlb, s->page_of[s->page_in[c.frame.v]]);
 		s->flags[c.frame.v] |= HELD;
 		s->policy.live->held(s->live, c.frame);
 	}
@@ -237,6 +254,13 @@ int sim_run(struct sim *s, const uint32_t *refs, size_t nr, uint32_t nr_pages,
 			s->counts.first += !s->pages[page].left_at;
 			s->pages[page].frame = frame;
 			s->page_in[frame] = page;
+		}
+		/* After the memory has made room: its victim has left the TLB before. */
+		if (UNLIKELY(s->tlb)) {
+			bool is_hit = front_tlb_access(s->tlb, s->page_of[page]);
+
+			s->counts.tlb_hits += is_hit;
+			s->counts.tlb_misses += !is_hit;
 		}
 		s->flags[frame] |= refs[i] & 1 ? DIRTY : 0;
 		s->counts.refs++;

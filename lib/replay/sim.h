@@ -9,14 +9,16 @@
 
 #include "policy/access.h"
 #include "policy/policy.h"
+#include "replay/front_tlb.h"
 
 struct sim;
 
 struct sim_counts {
 	uint64_t refs, faults;
-	uint64_t first;      /* of the faults: to pages never seen before */
-	uint64_t writebacks; /* evictions of a page written since it came in */
-	uint64_t refills;    /* touches of held pages: minor faults of a live run */
+	uint64_t first;                /* of the faults: to pages never seen before */
+	uint64_t writebacks;           /* evictions of a page written since it came in */
+	uint64_t refills;              /* touches of held pages: minor faults of a live run */
+	uint64_t tlb_hits, tlb_misses; /* of sim_set_tlb() */
 };
 
 #define SIM_MAX_HELD_SHOWN 16u
@@ -48,6 +50,9 @@ const char *sim_policy_summary(struct sim_policy policy);
 struct sim *sim_open(struct sim_policy policy, uint32_t nr_frames, uint32_t max_held);
 void sim_close(struct sim *s);
 
+/* Put a TLB in front; the sim closes it. */
+void sim_set_tlb(struct sim *s, struct front_tlb *tlb);
+
 /*
  * References to @nr pages; sim_ref(page number, is_write). @nr_pages: all page numbers are below.
  * @next_use: for each, the number of the next reference to its page, counted from 0 at the first
@@ -56,6 +61,8 @@ void sim_close(struct sim *s);
  */
 int sim_run(struct sim *s, const uint32_t *refs, size_t nr, uint32_t nr_pages,
     const uint64_t *next_use, struct sim_step *ret_step);
+/* For the TLB: the pages' own numbers, by the numbers of sim_ref(). Valid until the next call. */
+void sim_set_pages(struct sim *s, const uint64_t *page_of);
 
 static inline uint32_t sim_ref(uint32_t page, bool is_write)
 {
