@@ -34,6 +34,10 @@ int engine_open_uffd(uint64_t features, bool kernel_faults);
 /* The thread whose fault the calling thread serves, or 0: its own. Context: fault. */
 uint32_t engine_faulting_thread(void);
 
+/* Whether the faulting thread has faulted again since: its sleep was cut short, and another of the
+ * engine's threads has the newer message. Then nobody touches the page now. Context: fault. */
+bool engine_is_stale(void);
+
 /*
  * The calling thread is about to sleep on I/O: an engine whose threads read messages lets another
  * one read meanwhile. Harmless in other threads. Context: fault.

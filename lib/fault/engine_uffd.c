@@ -45,6 +45,31 @@ static _Thread_local struct desk *my_desk;
 static _Thread_local bool has_seat;
 static _Thread_local uint32_t faulting_thread;
 
+/*
+ * A thread's sleep in a fault may be cut short by the kernel, without a signal; it then faults
+ * again with a new message. Served late, the old one would count a touch that never was. So the
+ * last message of each thread is known: (thread, number), by thread modulo NR_LAST. Threads that
+ * share a place hide each other's: then nothing is known to be stale.
+ */
+#define NR_LAST 256u
+
+static _Atomic uint64_t last_message[NR_LAST];
+static _Atomic uint32_t nr_messages;
+static _Thread_local uint64_t my_message;
+
+static void note_message(uint32_t thread)
+{
+	my_message = (uint64_t)thread << 32 | (uint32_t)(atomic_fetch_add(&nr_messages, 1) + 1);
+	atomic_store(&last_message[thread % NR_LAST], my_message);
+}
+
+bool engine_is_stale(void)
+{
+	uint64_t last = atomic_load(&last_message[faulting_thread % NR_LAST]);
+
+	return faulting_thread && last != my_message && last >> 32 == faulting_thread;
+}
+
 uint32_t engine_faulting_thread(void)
 {
 	return faulting_thread;
@@ -120,9 +145,10 @@ static void uffd_thread(void *arg)
 		if (!has_seat)
 			seat_take();
 		long n = sys_call3(SYS_read, engine.uffd, (long)&msg, sizeof(msg));
-		if (n == (long)sizeof(msg) && msg.event == UFFD_EVENT_PAGEFAULT)
+		if (n == (long)sizeof(msg) && msg.event == UFFD_EVENT_PAGEFAULT) {
+			note_message(msg.arg.pagefault.feat.ptid);
 			serve(&msg);
-		else if (n < 0 && n != -EINTR && n != -EAGAIN)
+		} else if (n < 0 && n != -EINTR && n != -EAGAIN)
 			say_fatal(125, "the userfaultfd was closed under the pager");
 	}
 }

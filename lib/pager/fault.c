@@ -316,6 +316,9 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 	f->source = r->source;
 	if (f->is_ahead && state != PAGE_SWAPPED && !is_in_file)
 		return STEP_DONE;
+	/* Where each touch counts. Its thread is woken, and faults again if it must. */
+	if (UNLIKELY(pg.transport.is_silent) && !f->is_ahead && engine_is_stale())
+		return STEP_DONE;
 	if (state == PAGE_MAPPED)
 		return serve_mapped(f, pte);
 	if ((state == PAGE_READING || state == PAGE_HELD) && !pg.config.is_exact)

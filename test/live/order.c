@@ -95,8 +95,8 @@ int main(int argc, char **argv)
 		int write_it = is_write(i);
 
 		bad += touch((uint32_t *)(void *)(base + (size_t)page * PAGE), page, write_it);
-		len += (size_t)sprintf(text + len, "%lu%s\n", ((uintptr_t)base / PAGE) + page,
-		    write_it ? " w" : "");
+		len += (size_t)sprintf(
+		    text + len, "%lu%s\n", ((uintptr_t)base / PAGE) + page, write_it ? " w" : "");
 		if (len > sizeof(text) - 64 || i == nr_refs - 1) {
 			if (write(fd, text, len) != (ssize_t)len)
 				return 2;
