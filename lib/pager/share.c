@@ -77,7 +77,8 @@ int share_init(void)
 	const char *codec = share_codec_find(pg.config.compress);
 	uint32_t nr = pg.frames.nr_frames;
 
-	if (!strcmp(codec, "off") || nr < SHARE_MIN_FRAMES)
+	/* Where faults are counted, RAM is what the option says: none of it is the tier's. */
+	if (!strcmp(codec, "off") || nr < SHARE_MIN_FRAMES || pg.config.is_exact || tlb_is_on())
 		return 0;
 	sh.step = nr / STEPS;
 	sh.max = MIN(sh.step * MAX_SHARE, pg.frames.nr_places / 8 * 7);
