@@ -44,6 +44,7 @@ static int make_config(
 	    .ram_max_bytes = o->ram_max_bytes,
 	    .swap_bytes = o->swap_bytes,
 	    .min_map_bytes = PAGE_BYTES,
+	    .compress = "off", /* what the counters say of swap is the disk */
 	};
 	int err = copy_option(
 	    c.swap_dir, sizeof(c.swap_dir), "swap_dir", o->swap_dir, "/var/tmp", why, why_bytes);
