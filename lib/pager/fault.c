@@ -547,7 +547,7 @@ static void read_window(struct fault *f, enum swap_wait wait)
 	if (f->from_file)
 		source_read(f->source, f->first, f->stride, f->page, f->nr_read);
 	else
-		swap_read(pg.swap, f->page, f->nr_read, wait);
+		swap_read_rest(pg.swap, f->page, f->nr_read, wait);
 }
 
 static enum step read_pages(struct fault *f)

@@ -27,7 +27,8 @@
 
 #define LOOK_NS   25000000u
 #define STEPS     32u
-#define MAX_SHARE 24u /* steps: three quarters of the budget */
+#define MAX_SHARE 24u        /* steps: three quarters of the budget */
+#define MAX_PAGES (1u << 24) /* 64 GiB */
 
 /* What a fault costs beyond the read: signal, mapping, and the eviction that it brings with it.
  * Measured, roughly. */
@@ -65,6 +66,12 @@ static void give(uint32_t nr)
 	event_signal(&pg.frames.freed);
 }
 
+static void set_share(uint32_t pages)
+{
+	atomic_store(&sh.share, pages);
+	swap_tier_share(pg.swap, pages, sh.step);
+}
+
 const char *share_codec_find(const char *name)
 {
 	if (!*name || !strcmp(name, "auto"))
@@ -81,7 +88,7 @@ int share_init(void)
 	if (!strcmp(codec, "off") || nr < SHARE_MIN_FRAMES || pg.config.is_exact || tlb_is_on())
 		return 0;
 	sh.step = nr / STEPS;
-	sh.max = MIN(sh.step * MAX_SHARE, pg.frames.nr_places / 8 * 7);
+	sh.max = MIN(sh.step * MAX_SHARE, MAX_PAGES);
 	const struct swap_tier_memory memory = {
 	    .area = pg.frames.pool + ((size_t)pg.frames.nr_bufs << PAGE_SHIFT) + PAGE_BYTES,
 	    .nr_pages = sh.max,
@@ -94,8 +101,7 @@ int share_init(void)
 	sh.is_on = true;
 	atomic_store(&sh.hit_ns, 3000);
 	atomic_store(&sh.disk_ns, 70000);
-	atomic_store(&sh.share, nr / 8);
-	swap_tier_share(pg.swap, nr / 8, sh.step);
+	set_share(MIN(nr / 8, sh.max));
 	return 0;
 }
 
@@ -118,12 +124,6 @@ static uint64_t halve(_Atomic uint64_t *sum)
 	/* A count that comes between is lost: a sample. */
 	atomic_store_explicit(sum, v / 2, memory_order_relaxed);
 	return v;
-}
-
-static void set_share(uint32_t pages)
-{
-	atomic_store(&sh.share, pages);
-	swap_tier_share(pg.swap, pages, sh.step);
 }
 
 static void look(void)

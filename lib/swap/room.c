@@ -68,8 +68,8 @@ int room_open(const char *codec, const struct swap_tier_memory *memory, struct r
 	r->codec = codec_find(codec);
 	ensure(r->codec);
 	r->memory = *memory;
-	/* A desk for so many frames is a 64th of the budget. */
-	r->nr_desks = MIN(MAX(memory->nr_pages / (CHUNK_PAGES * 64), 1u), MAX_DESKS);
+	/* A 128th of the memory, which the program lacks also when nothing compresses. */
+	r->nr_desks = MIN(MAX(memory->nr_pages / (CHUNK_PAGES * 128), 1u), MAX_DESKS);
 	r->nr_segments = memory->nr_pages / CHUNK_PAGES;
 	r->free_segment = UINT32_MAX;
 	lock_init(&r->lock, LOCK_ROOM);

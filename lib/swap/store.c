@@ -525,6 +525,13 @@ static void read_entries(struct swap *s, struct swap_page *pages, uint32_t nr, e
 
 void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait)
 {
+	for (uint32_t i = 0; i < nr; i++)
+		pages[i].from = SWAP_FROM_NOWHERE;
+	swap_read_rest(s, pages, nr, wait);
+}
+
+void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait)
+{
 	uint32_t n;
 
 	for (uint32_t i = 0; i < nr; i += n) {
@@ -544,11 +551,13 @@ uint32_t swap_read_memory(struct swap *s, struct swap_page *pages, uint32_t nr)
 	uint32_t left = 0;
 
 	/* Only this process's own tier is in memory. */
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
+		pages[i].from = SWAP_FROM_NOWHERE;
 		if (!is_entry(pages[i].ref) || ref_generation(pages[i].ref) != s->own)
 			left++;
 		else
 			left += tier_read_memory(s->tier, &pages[i], 1);
+	}
 	return left;
 }
 

@@ -44,7 +44,7 @@ struct swap_page {
 	struct swap_ref ref; /* read: in. write: out */
 	uint64_t checksum;   /* write: in, page_checksum(buf) */
 	int result;          /* out: 0 or -errno; read: -EBADMSG when the checksum differs */
-	enum swap_from from; /* read: in, SWAP_FROM_NOWHERE; out */
+	enum swap_from from; /* read: out */
 };
 
 struct swap_stats {
@@ -74,7 +74,7 @@ void swap_close(struct swap *s);
  * context with locks up to LOCK_TIER held. */
 struct swap_tier_memory {
 	void *area;                      /* address to map it at, or NULL */
-	uint32_t nr_pages;               /* at most, beyond a 64th for reading */
+	uint32_t nr_pages;               /* at most, beyond a 128th for reading */
 	bool (*take)(uint32_t nr_pages); /* all of them, or none */
 	void (*give)(uint32_t nr_pages);
 };
@@ -120,8 +120,9 @@ enum swap_wait {
 void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait);
 
 /* Read those of @pages that are in the compressed tier, without any I/O. Return: how many were not;
- * swap_read() then reads these only. Context: fault, no lock held. */
+ * swap_read_rest() then reads these only. Context: fault, no lock held. */
 uint32_t swap_read_memory(struct swap *s, struct swap_page *pages, uint32_t nr);
+void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait);
 
 /* The checksum that @ref's page was written with. Context: fault. */
 uint64_t swap_checksum(struct swap *s, struct swap_ref ref);
