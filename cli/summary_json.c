@@ -134,6 +134,8 @@ static json_t *process(const struct process_summary *p)
 		json_array_append_new(why, text("io_uring"));
 	if (p->resident_why & FL_RESIDENT_LIBAIO)
 		json_array_append_new(why, text("libaio"));
+	if (p->resident_why & FL_RESIDENT_SECCOMP)
+		json_array_append_new(why, text("seccomp"));
 	json_object_set_new(o, "resident_because", why);
 	put_sections(o, p);
 	return o;

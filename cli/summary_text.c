@@ -331,9 +331,10 @@ static void put_unmanaged(struct page *page, const struct summary *s)
 	    count_text(s->nr_unmanaged_execs, n), list);
 }
 
-/* Programs that transfer behind the guard's back, and so are not paged any more. */
+/* Programs that are not paged any more for what they use. */
 static void put_resident(struct page *page, const struct summary *s)
 {
+	static const char *const reasons[] = {"io_uring", "libaio", "seccomp"}; /* FL_RESIDENT_* */
 	const char *name = NULL;
 	uint64_t nr = 0;
 	uint32_t why = 0;
@@ -348,11 +349,15 @@ static void put_resident(struct page *page, const struct summary *s)
 	}
 	if (!nr)
 		return;
-	put(page, "  resident      %.40s (%s process%s) uses %s%s%s: its memory stayed in RAM",
-	    name, count_text(nr, n), nr > 1 ? "es" : "",
-	    why & FL_RESIDENT_IO_URING ? "io_uring" : "",
-	    why == (FL_RESIDENT_IO_URING | FL_RESIDENT_LIBAIO) ? " and " : "",
-	    why & FL_RESIDENT_LIBAIO ? "libaio" : "");
+	char uses[64] = "";
+
+	for (uint32_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (why & 1u << i) {
+			strcat(uses, *uses ? " and " : "");
+			strcat(uses, reasons[i]);
+		}
+	put(page, "  resident      %.40s (%s process%s) uses %s: its memory stayed in RAM", name,
+	    count_text(nr, n), nr > 1 ? "es" : "", uses);
 }
 
 static void put_trace(struct page *page, const struct summary *s)

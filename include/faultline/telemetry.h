@@ -57,9 +57,11 @@ struct fl_event {
 	_Atomic uint32_t what; /* enum page_event of the pager (lib/telemetry/telemetry.h) */
 };
 
-/* What a program uses that transfers behind the guard's back: its memory stays resident. */
+/* Why a program's memory stays resident: it transfers behind the guard's back, or sets filters that
+ * would bind the pager. */
 #define FL_RESIDENT_IO_URING 1u
 #define FL_RESIDENT_LIBAIO   2u
+#define FL_RESIDENT_SECCOMP  4u
 
 struct fl_process {
 	_Atomic uint32_t state; /* 0 unclaimed, 1 being filled in, 2 live, 3 ended by exit() */

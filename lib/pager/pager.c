@@ -184,7 +184,9 @@ void pager_at_exit(void)
 	if (source_exists())
 		flush_all();
 	pager_publish(true);
-	telemetry_sample_outside(&pg.telemetry, -1);
+	/* Under a filter of the program's own, /proc may be what ends it. */
+	if (!(atomic_load(&pg.telemetry.p->resident_why) & FL_RESIDENT_SECCOMP))
+		telemetry_sample_outside(&pg.telemetry, -1);
 	atomic_store(&pg.telemetry.p->end_ns, now_ns());
 	atomic_store(&pg.telemetry.p->state, 3);
 }

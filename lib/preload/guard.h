@@ -122,6 +122,10 @@ struct guard_trap {
  */
 int guard_install(void);
 bool guard_is_installed(void);
+
+/* All memory is there and stays: make trapped calls as they are, and no others beside them, for the
+ * rest of this process. Context: any. */
+void guard_pass_through(void);
 /* Whether a system call with these registers is one that the filter traps. Context: any. */
 bool guard_would_trap(const greg_t *regs);
 

@@ -218,10 +218,27 @@ static bool has_unknown(const struct guard_trap *t, const struct guard_info *inf
 	return false;
 }
 
+static _Atomic bool passes_through;
+
+void guard_pass_through(void)
+{
+	atomic_store(&passes_through, true);
+}
+
+/* What must be emulated all the same. */
+static bool is_ours(enum guard_special what)
+{
+	return what == SPECIAL_SIGNAL || what == SPECIAL_EXEC || what == SPECIAL_CLONE;
+}
+
 long guard_dispatch(struct guard_trap *t)
 {
 	const struct guard_info *info = guard_info(t->nr);
 
+	if (UNLIKELY(atomic_load_explicit(&passes_through, memory_order_relaxed)) &&
+	    !is_ours(info->special))
+		return sys_call6(
+		    t->nr, t->args[0], t->args[1], t->args[2], t->args[3], t->args[4], t->args[5]);
 	if (pager_is_running())
 		count(&pager_counters()->guard_calls);
 	switch (info->special) {

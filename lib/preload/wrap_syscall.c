@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "pager/pager.h"
 #include "preload/guard.h"
 #include "preload/real.h"
+#include "preload/wrap_seccomp.h"
 
 REAL(syscall);
 
@@ -162,6 +164,10 @@ static long by_number(long nr, const long a[NR_ARGS])
 		if (is_fork(nr, a, &result))
 			return with_errno(result);
 		break;
+	case SYS_seccomp:
+		return with_errno(seccomp_set((unsigned)a[0], (unsigned)a[1], a[2]));
+	case SYS_prctl:
+		return prctl((int)a[0], a[1], a[2], a[3], a[4]);
 	case SYS_close:
 		return close((int)a[0]);
 	case SYS_close_range:

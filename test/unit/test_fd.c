@@ -66,7 +66,7 @@ static void *open_many(void *unused)
 	return unused;
 }
 
-Test(fd, opened_beside_those_who_close, .timeout = 120)
+Test(fd, opened_beside_those_who_close)
 {
 	pthread_t t[4];
 
@@ -81,7 +81,7 @@ Test(fd, opened_beside_those_who_close, .timeout = 120)
 	cr_expect_gt(atomic_load(&nr_closed), 0);
 }
 
-Test(fd, does_without_while_somebody_closes, .timeout = 60)
+Test(fd, does_without_while_somebody_closes)
 {
 	fd_close_begin();
 	cr_expect_not(fd_open_try());
@@ -94,7 +94,7 @@ Test(fd, does_without_while_somebody_closes, .timeout = 60)
 }
 
 /* A thread cancelled in close(), a handler that left it by longjmp. */
-Test(fd, who_never_comes_back_is_forgotten, .timeout = 60)
+Test(fd, who_never_comes_back_is_forgotten)
 {
 	const struct timespec pause = {.tv_sec = 1, .tv_nsec = 100000000};
 
@@ -105,7 +105,7 @@ Test(fd, who_never_comes_back_is_forgotten, .timeout = 60)
 	fd_open_end();
 }
 
-Test(fd, a_forked_child_closes_nothing, .timeout = 60)
+Test(fd, a_forked_child_closes_nothing)
 {
 	int status;
 

@@ -256,12 +256,12 @@ static void run_model(uint32_t steps)
 	expect_empty();
 }
 
-Test(tier, random_against_model, .init = open_tier, .fini = close_tier, .timeout = 120)
+Test(tier, random_against_model, .init = open_tier, .fini = close_tier)
 {
 	run_model(12000);
 }
 
-Test(tier, random_against_model_zstd, .fini = close_tier, .timeout = 120)
+Test(tier, random_against_model_zstd, .fini = close_tier)
 {
 	open_tier_of("zstd", SWAP_BYTES);
 	run_model(3000);
@@ -277,7 +277,7 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-Test(tier, random_by_threads, .init = open_tier, .fini = close_tier, .timeout = 240)
+Test(tier, random_by_threads, .init = open_tier, .fini = close_tier)
 {
 	static struct model m[4];
 	pthread_t threads[4];
@@ -317,7 +317,7 @@ static void run_generation(struct model *m, uint32_t depth)
 	cr_assert_eq(status, 0);
 }
 
-Test(tier, generations, .init = open_tier, .fini = close_tier, .timeout = 120)
+Test(tier, generations, .init = open_tier, .fini = close_tier)
 {
 	static struct model m;
 
@@ -330,7 +330,7 @@ Test(tier, generations, .init = open_tier, .fini = close_tier, .timeout = 120)
 }
 
 /* Write pages until swap refuses them; nothing that it took is lost. Room comes back with frees. */
-Test(tier, full_disk, .timeout = 120)
+Test(tier, full_disk)
 {
 	static struct model m;
 	struct swap_page page;
@@ -391,7 +391,7 @@ static void read_back(struct model *m, int want)
 	cr_expect_leq(nr_failed, 1);
 }
 
-Test(tier, faults_of_the_disk, .timeout = 240)
+Test(tier, faults_of_the_disk)
 {
 	static const int errors[] = {-EIO, -ENOSPC, 0};
 	static struct model m;
