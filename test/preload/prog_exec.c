@@ -173,20 +173,6 @@ static void test_failures(void)
 	unlink(path);
 }
 
-/* Seccomp filters in force: one is inherited, and no generation may add its own. */
-static int nr_filters(void)
-{
-	char line[200];
-	int nr = 0;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "Seccomp_filters: %d", &nr);
-	if (f)
-		fclose(f);
-	return nr;
-}
-
 static int generation(char **argv)
 {
 	int left = atoi(argv[2]);

@@ -27,19 +27,6 @@ enum how {
 	NR_HOW,
 };
 
-static int nr_filters(void)
-{
-	char line[200];
-	int nr = 0;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "Seccomp_filters: %d", &nr);
-	if (f)
-		fclose(f);
-	return nr;
-}
-
 /* System calls on memory that is managed, if this one's is. */
 static void do_something(void)
 {
