@@ -136,6 +136,8 @@ static json_t *process(const struct process_summary *p)
 		json_array_append_new(why, text("libaio"));
 	if (p->resident_why & FL_RESIDENT_SECCOMP)
 		json_array_append_new(why, text("seccomp"));
+	if (p->resident_why & FL_RESIDENT_GO)
+		json_array_append_new(why, text("go"));
 	json_object_set_new(o, "resident_because", why);
 	put_sections(o, p);
 	return o;

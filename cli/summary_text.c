@@ -334,7 +334,8 @@ static void put_unmanaged(struct page *page, const struct summary *s)
 /* Programs that are not paged any more for what they use. */
 static void put_resident(struct page *page, const struct summary *s)
 {
-	static const char *const reasons[] = {"io_uring", "libaio", "seccomp"}; /* FL_RESIDENT_* */
+	static const char *const reasons[] = {
+	    "io_uring", "libaio", "seccomp", "Go's runtime"}; /* FL_RESIDENT_* */
 	const char *name = NULL;
 	uint64_t nr = 0;
 	uint32_t why = 0;

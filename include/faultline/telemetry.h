@@ -57,11 +57,12 @@ struct fl_event {
 	_Atomic uint32_t what; /* enum page_event of the pager (lib/telemetry/telemetry.h) */
 };
 
-/* Why a program's memory stays resident: it transfers behind the guard's back, or sets filters that
- * would bind the pager. */
+/* Why a program's memory stays resident: it transfers behind the guard's back, sets filters that
+ * would bind the pager, or has stacks too small for the frame of a trapped call. */
 #define FL_RESIDENT_IO_URING 1u
 #define FL_RESIDENT_LIBAIO   2u
 #define FL_RESIDENT_SECCOMP  4u
+#define FL_RESIDENT_GO       8u
 
 struct fl_process {
 	_Atomic uint32_t state; /* 0 unclaimed, 1 being filled in, 2 live, 3 ended by exit() */

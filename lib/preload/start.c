@@ -4,6 +4,7 @@
  * the guard. Runs at the first mapping call or as constructor, whichever is first: the allocator
  * preloaded beside us asks for memory before constructors run.
  */
+#include "preload/altstack.h"
 #include "preload/start.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include "base/say.h"
 #include "base/size.h"
 #include "base/sys.h"
+#include "faultline/telemetry.h"
 #include "pager/pager.h"
 #include "pager/trap_tlb.h"
 #include "policy/policy.h"
@@ -235,6 +237,9 @@ void preload_start(void)
 		refuse("FAULTLINE_ENGINE", config.engine,
 		    "the system-call guard cannot be installed "
 		    "(seccomp filters are not allowed here)");
+	/* The stacks of goroutines are managed memory, and too small for the frame of a trap. */
+	if (altstack_is_raw() && pager_stay_resident(FL_RESIDENT_GO))
+		refuse("FAULTLINE_ENGINE", config.engine, "out of memory");
 out:
 	atomic_store(&phase, 2);
 }
