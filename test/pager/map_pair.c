@@ -156,6 +156,13 @@ long both_remap(long old, long old_len, long new_len, int flags, long to)
 	}
 	long r2 = call_managed(SYS_mremap, absolute(&managed, old), old_len, new_len, flags,
 	    absolute(&managed, to), 0);
+	if (r2 == -EFAULT && is_ambiguous && !flags && r1 == absolute(&plain, old) &&
+	    new_len > old_len) {
+		/* The kernel had merged the unmanaged ones only, and grew them in place. */
+		nr_skipped++;
+		call(false, SYS_munmap, r1 + old_len, new_len - old_len, 0, 0, 0, 0);
+		return r2;
+	}
 	r1 = relative(&plain, r1);
 	r2 = relative(&managed, r2);
 	if (r1 != r2)
