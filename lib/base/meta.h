@@ -15,6 +15,12 @@ void *meta_map(size_t bytes);
 void meta_unmap(void *mem, size_t bytes);
 
 /*
+ * Where to map @bytes of our own, as a hint to mmap. Without one the kernel would put it into a
+ * hole that the program has made, and may fill again without asking (MAP_FIXED). Context: any.
+ */
+long meta_hint(size_t bytes);
+
+/*
  * One zeroed, page-aligned block of @bytes (a multiple of PAGE_BYTES, at most 64 KiB), cut from
  * larger reservations; never given back. Return: the block, or NULL. Context: fault.
  */

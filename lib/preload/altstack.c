@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "base/meta.h"
 #include "base/sys.h"
 
 #ifndef SS_AUTODISARM
@@ -75,8 +76,8 @@ static char *stack_take_cached(void)
 static char *stack_map(unsigned nr)
 {
 	char *kept = NULL;
-	long chunk = sys_call6(SYS_mmap, 0, (long)(nr * SLOT_BYTES), PROT_NONE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long chunk = sys_call6(SYS_mmap, meta_hint(nr * SLOT_BYTES), (long)(nr * SLOT_BYTES),
+	    PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (chunk < 0)
 		return NULL;

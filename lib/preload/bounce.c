@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "base/ensure.h"
+#include "base/meta.h"
 #include "base/sys.h"
 #include "preload/altstack.h"
 #include "preload/stack_switch.h"
@@ -51,7 +52,7 @@ static _Thread_local struct bounce_thread *mine __attribute__((tls_model("initia
 
 static void *map(size_t bytes)
 {
-	long p = sys_call6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+	long p = sys_call6(SYS_mmap, meta_hint(bytes), (long)bytes, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p < 0 ? NULL : (void *)p;

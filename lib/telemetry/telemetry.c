@@ -18,16 +18,16 @@ static int map_record(struct telemetry *t)
 
 	if (index >= t->header->nr_processes)
 		return -ENOSPC;
-	long p = sys_call6(SYS_mmap, 0, FL_PROCESS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd,
-	    (long)fl_process_offset(index));
+	long p = sys_call6(SYS_mmap, meta_hint(FL_PROCESS_BYTES), FL_PROCESS_BYTES,
+	    PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, (long)fl_process_offset(index));
 	if (p < 0)
 		return (int)p;
 	t->p = (struct fl_process *)p;
 	t->ring = NULL;
 	if (!t->header->has_rings)
 		return 0;
-	p = sys_call6(SYS_mmap, 0, FL_TRACE_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd,
-	    (long)fl_trace_ring_offset(index));
+	p = sys_call6(SYS_mmap, meta_hint(FL_TRACE_RING_BYTES), FL_TRACE_RING_BYTES,
+	    PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, (long)fl_trace_ring_offset(index));
 	if (p > 0)
 		t->ring = (struct fl_trace_ring *)p;
 	return 0;
@@ -40,8 +40,8 @@ static int open_shared(struct telemetry *t, const char *path)
 	if (fd < 0)
 		return (int)fd;
 	t->fd = sys_fd_move_high((int)fd);
-	long h =
-	    sys_call6(SYS_mmap, 0, FL_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
+	long h = sys_call6(SYS_mmap, meta_hint(FL_HEADER_BYTES), FL_HEADER_BYTES,
+	    PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
 	if (h < 0)
 		return (int)h;
 	t->header = (struct fl_telemetry *)h;
