@@ -157,6 +157,8 @@ void reclaim_after_fork(void);
 
 /* Unmap up to MAX_BATCH pages by the policy's choice. Return: places freed. Context: fault. */
 uint32_t reclaim_batch(void);
+/* The same, or nothing while another thread does so, or has stopped reclaim. */
+uint32_t reclaim_batch_try(void);
 
 /* Evict these, at most MAX_BATCH, as if the policy had chosen them; one that has another page by
  * now, harmlessly too. Context: thread, nothing held. */

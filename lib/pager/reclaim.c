@@ -412,14 +412,24 @@ static uint32_t unmap_choices(const struct choice *choices, uint32_t nr)
 	return b.nr + bufs_freed;
 }
 
-uint32_t reclaim_batch(void)
+/* Lets go of the reclaim lock. */
+static uint32_t batch_locked(void)
 {
 	struct choice choices[MAX_BATCH];
-
-	lock_acquire(&pg.reclaim_lock);
 	uint32_t max = MAX(MIN(MAX_BATCH, frames_usable() / 8), 2u);
 	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max);
 	return unmap_choices(choices, nr);
+}
+
+uint32_t reclaim_batch(void)
+{
+	lock_acquire(&pg.reclaim_lock);
+	return batch_locked();
+}
+
+uint32_t reclaim_batch_try(void)
+{
+	return lock_acquire_try(&pg.reclaim_lock) ? batch_locked() : 0;
 }
 
 /* Some of the writes that are queued or under way are done. */

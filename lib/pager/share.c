@@ -16,8 +16,10 @@
  *
  * The share grows while more > frames, shrinks while less < frames, and is left alone in between.
  * Each is a sum of measured times that halves with each look, 40 a second; a step every look takes
- * the tier from its largest to nothing in 0.6 s. Data that does not compress never gets in
- * (swap/room.h), earns nothing, and its faults push out what is there.
+ * the tier from its largest to nothing in 0.6 s. While nothing comes back at all (a program that
+ * fills memory) there is nothing to weigh, and the share grows as the tier fills: see more(). Data
+ * that does not compress never gets in (swap/room.h), earns nothing, and its faults push out what
+ * is there.
  */
 #include <string.h>
 
@@ -34,6 +36,14 @@
  * Measured, roughly. */
 #define FAULT_NS 6000u
 
+/* Fewer reads than that in a look, of what a step more of frames would have kept: nothing comes
+ * back. Guess. */
+#define QUIET_READS 4u
+
+/* Asked for memory, another thread may be at reclaim, and take what that frees. Guesses. */
+#define TAKE_TRIES   8
+#define TAKE_WAIT_NS 50000
+
 /* Refault distances of up to an epoch, that is 1.5/8 of the budget on average, make up so many
  * steps. */
 #define NEAR_STEPS 6u
@@ -46,30 +56,54 @@ static struct {
 	_Atomic uint64_t nr_less;            /* [atomic, relaxed] hits in the oldest quarter */
 	_Atomic uint64_t hit_ns, disk_ns;    /* [atomic, relaxed] running means of one page */
 	_Atomic uint32_t share;              /* pages */
-	_Atomic bool is_starved;             /* the tier asked for memory that was not there */
 } sh;
 
+static void set_share(uint32_t pages)
+{
+	atomic_store(&sh.share, pages);
+	swap_tier_share(pg.swap, pages, sh.step);
+}
+
+static void look_if_due(void);
+
+/*
+ * While nothing comes back, there is nothing to weigh: a frame of the tier holds several pages, and
+ * one of the program's a single one, so it gets what it asks for.
+ */
+static bool more(void)
+{
+	uint32_t share = atomic_load(&sh.share);
+
+	look_if_due();
+	if (atomic_load(&sh.frames) / NEAR_STEPS > QUIET_READS * atomic_load(&sh.disk_ns) ||
+	    share >= sh.max)
+		return false;
+	set_share(MIN(MAX(share, sh.step) + sh.step, sh.max));
+	return true;
+}
+
+/* What is free goes to faults at once: a batch is unmapped for this one. */
 static bool take(uint32_t nr)
 {
-	uint32_t got = places_take(&pg.frames, nr);
+	for (int nr_tries = 0;; nr_tries++) {
+		uint32_t got = places_take(&pg.frames, nr);
 
-	if (got == nr)
-		return true;
-	places_give(&pg.frames, got);
-	atomic_store_explicit(&sh.is_starved, true, memory_order_relaxed);
-	return false;
+		if (got == nr)
+			return true;
+		places_give(&pg.frames, got);
+		if (nr_tries == TAKE_TRIES)
+			return false;
+		/* Not for long: whoever has stopped reclaim waits for this write. */
+		if (!reclaim_batch_try())
+			futex_wait(
+			    &pg.frames.freed.seq, atomic_load(&pg.frames.freed.seq), TAKE_WAIT_NS);
+	}
 }
 
 static void give(uint32_t nr)
 {
 	places_give(&pg.frames, nr);
 	event_signal(&pg.frames.freed);
-}
-
-static void set_share(uint32_t pages)
-{
-	atomic_store(&sh.share, pages);
-	swap_tier_share(pg.swap, pages, sh.step);
 }
 
 const char *share_codec_find(const char *name)
@@ -94,6 +128,7 @@ int share_init(void)
 	    .nr_pages = sh.max,
 	    .take = take,
 	    .give = give,
+	    .more = more,
 	};
 	/* Without memory for its tables nothing is compressed. */
 	if (swap_tier_enable(pg.swap, codec, &memory))
@@ -192,9 +227,6 @@ void share_feed(void)
 	share_trim();
 	atomic_fetch_sub(&pg.nr_writes, 1);
 	event_signal(&pg.frames.freed);
-	if (atomic_exchange_explicit(&sh.is_starved, false, memory_order_relaxed) &&
-	    atomic_load(&pg.frames.places_free) < (int32_t)SHARE_MIN / 2)
-		reclaim_batch();
 }
 
 uint32_t share_pages(void)

@@ -130,10 +130,15 @@ uint32_t segment_take(struct room *r)
 {
 	uint32_t segment = UINT32_MAX;
 
+	if (atomic_load(&r->nr_taken) >= atomic_load(&r->share) &&
+	    !(r->memory.more && r->memory.more()))
+		return UINT32_MAX;
+	/* May take a while: with no lock held. */
+	if (!r->memory.take(CHUNK_PAGES))
+		return UINT32_MAX;
 	lock_acquire(&r->lock);
 	uint32_t nr = atomic_load(&r->nr_taken);
-	uint32_t max = MIN(atomic_load(&r->share), r->nr_segments);
-	if (nr < max && r->memory.take(CHUNK_PAGES)) {
+	if (nr < MIN(atomic_load(&r->share), r->nr_segments)) {
 		if (r->free_segment != UINT32_MAX) {
 			segment = r->free_segment;
 			r->free_segment = r->next_segment[segment];
@@ -144,6 +149,8 @@ uint32_t segment_take(struct room *r)
 		atomic_store(&r->nr_taken, nr + 1);
 	}
 	lock_release(&r->lock);
+	if (segment == UINT32_MAX)
+		r->memory.give(CHUNK_PAGES);
 	return segment;
 }
 

@@ -70,13 +70,16 @@ struct swap_stats {
 int swap_open(const char *dir, uint64_t max_bytes, struct swap **ret_swap, const char **ret_how);
 void swap_close(struct swap *s);
 
-/* Memory of the RAM budget for the compressed tier. take() and give() may be called in fault
- * context with locks up to LOCK_TIER held. */
+/* Memory of the RAM budget for the compressed tier. Called in fault context: give() with
+ * locks up to LOCK_TIER held, the others with none. */
 struct swap_tier_memory {
 	void *area;                      /* address to map it at, or NULL */
 	uint32_t nr_pages;               /* at most, beyond a 128th for reading */
 	bool (*take)(uint32_t nr_pages); /* all of them, or none */
 	void (*give)(uint32_t nr_pages);
+	/* The share is used up: may there be more? Has called swap_tier_share() if true. NULL: no.
+	 */
+	bool (*more)(void);
 };
 
 /*
