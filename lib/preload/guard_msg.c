@@ -169,13 +169,14 @@ static int finish(struct msgs *s, unsigned i, size_t len)
 	return missed ? -EFAULT : 0;
 }
 
+/* From the end: where not all of it fits into RAM, the beginning is there, and is sent. */
 static void touch_data(const struct guard_iov *x)
 {
-	for (unsigned long i = 0; i < x->nr; i++) {
-		uintptr_t at = (uintptr_t)x->v[i].iov_base, end = at + x->v[i].iov_len;
+	for (unsigned long i = x->nr; i-- > 0;) {
+		uintptr_t start = (uintptr_t)x->v[i].iov_base, end = start + x->v[i].iov_len;
 
-		for (; at < end; at = (at | PAGE_MASK) + 1)
-			guard_touch_read(at);
+		for (uintptr_t at = end; at > start; at = MAX(start, (at - 1) & ~PAGE_MASK))
+			guard_touch_read(at - 1);
 	}
 }
 
@@ -236,6 +237,24 @@ static long with_headers(const struct guard_trap *t)
 	return result;
 }
 
+/* sendto() is sendmsg() of one buffer. */
+static long send_zerocopy(const struct guard_trap *t)
+{
+	struct iovec one = {.iov_base = (void *)t->args[1], .iov_len = (size_t)t->args[2]};
+	struct msghdr header = {
+	    .msg_name = (void *)t->args[4],
+	    .msg_namelen = t->args[4] ? (socklen_t)t->args[5] : 0,
+	    .msg_iov = &one,
+	    .msg_iovlen = 1,
+	};
+	struct guard_trap message = *t;
+
+	message.nr = SYS_sendmsg;
+	message.args[1] = (long)&header;
+	message.args[2] = t->args[3];
+	return with_headers(&message);
+}
+
 long guard_msg(const struct guard_trap *t)
 {
 	static const struct guard_arg send_args[NR_ARGS] = {
@@ -245,14 +264,8 @@ long guard_msg(const struct guard_trap *t)
 
 	if (t->nr != SYS_sendto && t->nr != SYS_recvfrom)
 		return with_headers(t);
-	if (t->nr == SYS_sendto && t->args[3] & MSG_ZEROCOPY) {
-		struct iovec one;
-		struct guard_iov x;
-
-		guard_iov_single(&x, &one, (uintptr_t)t->args[1], (size_t)t->args[2]);
-		touch_data(&x);
-		return guard_unknown(t);
-	}
+	if (t->nr == SYS_sendto && t->args[3] & MSG_ZEROCOPY)
+		return send_zerocopy(t);
 	if (!t->args[4] && (size_t)t->args[2] > SMALL_BYTES)
 		return guard_io_stream(t);
 	return guard_with(t, t->nr == SYS_sendto ? send_args : recv_args);

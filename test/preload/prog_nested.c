@@ -4,7 +4,10 @@
 #include "prog.h"
 
 #include <fcntl.h>
+#include <linux/errqueue.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -182,6 +185,78 @@ static void test_splice(void)
 	close(p[0]), close(p[1]);
 }
 
+/* The kernel sends from the pages themselves, after the call too, and says when it is done. */
+static void test_zerocopy(int type)
+{
+	size_t n = type == SOCK_DGRAM ? 60000 : 1 << 20;
+	char *data = managed(3 * n), *back = managed(n), control[512];
+	struct sockaddr_in *name = managed(sizeof(*name));
+	socklen_t length = sizeof(*name);
+	int on = 1, to = socket(AF_INET, type, 0), from = socket(AF_INET, type, 0);
+	struct iovec v = {data, n};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+	struct mmsghdr many = {.msg_hdr = m};
+	unsigned nr_sends = 0, nr_done = 0;
+	const int flags = MSG_ZEROCOPY | MSG_DONTWAIT; /* nobody reads meanwhile: a part, then */
+
+	memset(name, 0, sizeof(*name));
+	name->sin_family = AF_INET;
+	name->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	CHECK(!bind(to, (struct sockaddr *)name, sizeof(*name)));
+	CHECK(!getsockname(to, (struct sockaddr *)name, &length));
+	if (type == SOCK_STREAM)
+		CHECK(!listen(to, 1));
+	CHECK(!connect(from, (struct sockaddr *)name, sizeof(*name)));
+	if (type == SOCK_STREAM) {
+		int accepted = accept(to, NULL, NULL);
+
+		CHECK(accepted >= 0);
+		close(to);
+		to = accepted;
+	}
+	if (setsockopt(from, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)))
+		return; /* a kernel without it */
+	fill_random(data, 3 * n, 12);
+	for (int i = 0; i < 3; i++) {
+		for (size_t sent = 0, got = 0; sent < n; got = 0) {
+			ssize_t part;
+
+			v = (struct iovec){data + (size_t)i * n + sent, n - sent};
+			many.msg_hdr = m;
+			if (i == 0)
+				part = sendmsg(from, &m, flags);
+			else if (i == 1)
+				part = sendto(from, v.iov_base, v.iov_len, flags,
+				    type == SOCK_DGRAM ? (struct sockaddr *)name : NULL,
+				    type == SOCK_DGRAM ? length : 0);
+			else
+				part = sendmmsg(from, &many, 1, flags) == 1 ? (ssize_t)many.msg_len
+				                                            : -1;
+			CHECK(part > 0);
+			nr_sends++;
+			while (got < (size_t)part) {
+				ssize_t r = recv(to, back + got, (size_t)part - got, 0);
+
+				CHECK(r > 0);
+				got += (size_t)r;
+			}
+			CHECK(!memcmp(back, v.iov_base, got));
+			sent += got;
+		}
+	}
+	while (nr_done < nr_sends) {
+		struct msghdr note = {.msg_control = control, .msg_controllen = sizeof(control)};
+		struct pollfd p = {.fd = from};
+		struct sock_extended_err e;
+
+		CHECK(poll(&p, 1, 10000) == 1 && recvmsg(from, &note, MSG_ERRQUEUE) == 0);
+		memcpy(&e, CMSG_DATA(CMSG_FIRSTHDR(&note)), sizeof(e));
+		CHECK(e.ee_origin == SO_EE_ORIGIN_ZEROCOPY && e.ee_info == nr_done);
+		nr_done = e.ee_data + 1;
+	}
+	close(to), close(from);
+}
+
 static void test_bad_addresses(void)
 {
 	struct iovec v[2] = {{managed(100), 100}, {(void *)16, 100}};
@@ -230,6 +305,8 @@ int main(int argc, char **argv)
 		test_many_messages();
 		test_process_vm();
 		test_splice();
+		test_zerocopy(SOCK_DGRAM);
+		test_zerocopy(SOCK_STREAM);
 		test_interfaces();
 		test_bad_addresses();
 	}
