@@ -189,6 +189,12 @@ static long advise_piece(const struct piece *p, int advice)
 		return mark_piece(p, REGION_WIPEONFORK, 0);
 	case MADV_KEEPONFORK:
 		return mark_piece(p, 0, REGION_WIPEONFORK);
+	case MADV_NORMAL:
+		return mark_piece(p, 0, REGION_RANDOM | REGION_SEQUENTIAL);
+	case MADV_RANDOM:
+		return mark_piece(p, REGION_RANDOM, REGION_SEQUENTIAL);
+	case MADV_SEQUENTIAL:
+		return mark_piece(p, REGION_SEQUENTIAL, REGION_RANDOM);
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
 		return raw_madvise(p->start, p->end - p->start, advice);

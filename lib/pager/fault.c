@@ -92,7 +92,7 @@ static uint32_t zero_run(struct fault *f, struct pt_leaf leaf, const struct regi
 	unsigned i = ptab_index(f->vpn, 1);
 	uint32_t below = 0, run = 1;
 
-	if (tlb_is_on() || pg.config.is_exact)
+	if (tlb_is_on() || pg.config.is_exact || r->marks & REGION_RANDOM)
 		return 1; /* each page is to be missed by its own touch */
 	while (below < MAX_AROUND && below < i && pte_state(leaf.pte[i - 1 - below]) != PAGE_NONE)
 		below++;
@@ -262,8 +262,10 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 	f->from_file = pte_state(*leaf_pte(leaf, f->vpn)) == PAGE_NONE;
 	if (pg.config.is_exact)
 		f->window = (struct window){.nr = 1, .delta = 1};
+	if (!f->window.nr && r->marks & REGION_RANDOM)
+		f->window = (struct window){.nr = 1, .delta = 1};
 	if (!f->window.nr)
-		f->window = readahead_window(f->vpn, f->is_write);
+		f->window = readahead_window(f->vpn, f->is_write, r->marks & REGION_SEQUENTIAL);
 	uint32_t want = window_pages(f, leaf, r);
 	/* A stream is worth a batch of reclaim, once: short windows would end it. */
 	if (want > 1 && f->need == 1 && !tlb_is_on() &&

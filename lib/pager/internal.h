@@ -251,8 +251,8 @@ struct window {
 	int32_t delta;
 };
 
-/* A fault had to read @vpn: what to read at once from there on. */
-struct window readahead_window(struct vpn vpn, bool is_write);
+/* A fault had to read @vpn: what to read at once from there on. @is_scan: a stream is announced. */
+struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan);
 /* @nr_read pages of that window are being read for it. May ask for what is behind them. */
 void readahead_note(struct vpn vpn, uint32_t nr_read);
 /* A fault met a page that is HELD or READING: perhaps the trigger of a stream. */

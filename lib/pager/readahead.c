@@ -103,7 +103,7 @@ static uint32_t max_window(void)
 	return MAX(MIN(MAX_WINDOW, pg.frames.nr_bufs / 4), 1u);
 }
 
-struct window readahead_window(struct vpn vpn, bool is_write)
+struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan)
 {
 	lock_acquire(&ra.lock);
 	struct stream *s = find_stream_locked(vpn.v);
@@ -117,6 +117,11 @@ struct window readahead_window(struct vpn vpn, bool is_write)
 		s->window = 1;
 		s->length = 1;
 		s->delta = 0;
+	}
+	if (UNLIKELY(is_scan) && s->length <= 2) {
+		s->window = max_window();
+		s->length = 3;
+		s->delta = s->delta ? s->delta : 1;
 	}
 	s->nr_read = s->nr_ahead = 0;
 	s->is_write = is_write;

@@ -9,10 +9,12 @@
 #include "base/types.h"
 
 enum region_mark {
-	REGION_LOCKED = 1,     /* mlock: a page once in a frame stays there */
-	REGION_DONTFORK = 2,   /* the child of a fork does not have it */
-	REGION_WIPEONFORK = 4, /* ... or finds zeros */
-	REGION_RELEASED = 8,   /* foreign, and was managed: nothing in it is absent */
+	REGION_LOCKED = 1,      /* mlock: a page once in a frame stays there */
+	REGION_DONTFORK = 2,    /* the child of a fork does not have it */
+	REGION_WIPEONFORK = 4,  /* ... or finds zeros */
+	REGION_RELEASED = 8,    /* foreign, and was managed: nothing in it is absent */
+	REGION_RANDOM = 16,     /* one page by each fault */
+	REGION_SEQUENTIAL = 32, /* whole windows from the first fault on */
 };
 
 struct region {

@@ -88,6 +88,48 @@ static void test_residency(void)
 	CHECK(nr_resident(p, 64) == 64 && munmap(p, 64 * PAGE_BYTES) == 0);
 }
 
+/* Pages resident after the first @touched of a scan of @p, which is in swap. */
+static unsigned resident_by_scan(char *p, unsigned touched)
+{
+	CHECK(madvise(p, 64 * PAGE_BYTES, MADV_PAGEOUT) == 0 && nr_resident(p, 64) == 0);
+	CHECK(is_filled(p, touched, 9));
+	return nr_resident(p, 64);
+}
+
+static void test_access_advice(void)
+{
+	char *p = map(64, RW, 0), *q = map(64, RW, 0);
+	pid_t pid;
+	int status;
+
+	/* Zero-filled: nobody asks for what is random before it is touched. */
+	CHECK(madvise(q, 64 * PAGE_BYTES, MADV_RANDOM) == 0);
+	fill(p, 17, 9);
+	fill(q, 17, 9);
+	CHECK(nr_resident(p, 64) > 17 && nr_resident(q, 64) == 17);
+	fill(p, 64, 9);
+	fill(q, 64, 9);
+	CHECK(resident_by_scan(p, 1) == 1 && resident_by_scan(p, 11) > 11);
+	CHECK(resident_by_scan(q, 1) == 1 && resident_by_scan(q, 11) == 11);
+	CHECK(madvise(p, 64 * PAGE_BYTES, MADV_SEQUENTIAL) == 0 && resident_by_scan(p, 1) > 1);
+	/* It is the mapping's: it moves with it, and is the child's too. */
+	char *moved =
+	    mremap(q, 64 * PAGE_BYTES, 64 * PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+	CHECK(moved != MAP_FAILED && resident_by_scan(moved, 11) == 11);
+	CHECK(mprotect(moved + 64 * PAGE_BYTES / 2, PAGE_BYTES, PROT_READ) == 0);
+	CHECK(resident_by_scan(moved, 11) == 11);
+	pid = fork();
+	if (!pid) {
+		CHECK(resident_by_scan(moved, 11) == 11 && resident_by_scan(p, 1) > 1);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK(posix_madvise(moved, 64 * PAGE_BYTES, POSIX_MADV_NORMAL) == 0);
+	CHECK(resident_by_scan(moved, 11) > 11);
+	CHECK(munmap(p, 64 * PAGE_BYTES) == 0 && munmap(q, 64 * PAGE_BYTES) == 0);
+	CHECK(munmap(moved, 64 * PAGE_BYTES) == 0);
+}
+
 static void test_lock(void)
 {
 	char *locked = map(40, RW, 0), *p = map(1024, RW, 0);
@@ -381,6 +423,7 @@ int main(int argc, char **argv)
 	}
 	CHECK(is_paged);
 	test_residency();
+	test_access_advice();
 	test_lock();
 	test_lock_limit();
 	test_limits();
