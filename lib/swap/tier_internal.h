@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Shared by tier.c (entries and chunks in memory), tier_io.c (chunks on disk) and room.c. */
+/* Shared by tier.c (entries), tier_chunk.c, tier_memory.c and tier_io.c (chunks on disk). */
 #ifndef FL_SWAP_TIER_INTERNAL_H
 #define FL_SWAP_TIER_INTERNAL_H
 
@@ -87,21 +87,43 @@ static inline uint32_t chunk_pages(const struct chunk *c)
 	return (c->fill + UNITS_PER_PAGE - 1) / UNITS_PER_PAGE;
 }
 
-/* --- tier.c --- */
+/* Units that @e takes, its page behind it. */
+static inline uint32_t entry_units(const struct entry_head *e)
+{
+	return (uint32_t)(sizeof(*e) + e->bytes + UNIT - 1) / UNIT;
+}
+
+/* --- tier_chunk.c --- */
+
+/* An unused chunk, now LIST_OPEN with memory @segment. [lock] Return: NONE: all are in use. */
+uint32_t chunk_new_locked(struct tier *t, uint32_t segment);
+/* The chunk is in no list, and has neither memory nor a place on disk: it is unused. [lock] */
+void chunk_release_locked(struct tier *t, uint32_t i);
+void chunk_set_list_locked(struct tier *t, uint32_t i, enum chunk_list list);
+/* The bucket that it belongs in, by what is alive in it. [lock] */
+uint8_t chunk_bucket(const struct chunk *c);
 
 /* Drop a pin of @i, and free the chunk if that was what kept it. [lock] */
 void chunk_unpin_locked(struct tier *t, uint32_t i);
 /* A written chunk gives up its memory. [lock] Return: the segment. */
 uint32_t chunk_drop_locked(struct tier *t, uint32_t i);
+/* Nothing in the chunk is alive, and nobody uses it. [lock] Return: as tier_free(). */
+bool chunk_dead_locked(struct tier *t, uint32_t i);
+void chunk_rebucket_locked(struct tier *t, uint32_t i);
+void chunk_close_locked(struct tier *t);
+
+/* --- tier_memory.c --- */
+
+/* Close the open chunk and have another one, with room. Return: 0, or -EAGAIN. Context: fault, no
+ * lock held; may write. */
+int tier_open_next(struct tier *t);
+
+/* --- tier.c --- */
+
 /* Take the entry at @from, of @bytes with its head, into the open chunk. [lock] Return: done. */
 bool append_locked(struct tier *t, const struct entry_head *from);
 /* Whether @unit of chunk @i has a live entry. [lock] */
 bool entry_is_live_locked(struct tier *t, uint32_t i, uint32_t unit, const struct entry_head *e);
-void chunk_rebucket_locked(struct tier *t, uint32_t i);
-void chunk_close_locked(struct tier *t);
-/* Close the open chunk and have another one, with room. Return: 0, or -EAGAIN. Context: fault, no
- * lock held; may write. */
-int tier_open_next(struct tier *t);
 /* @e: the page's entry, wherever it was read from. Sets and returns page->result. */
 int tier_expand(struct tier *t, const struct entry_head *e, struct swap_page *page);
 
