@@ -217,9 +217,6 @@ uint32_t writeback_distance(uint64_t pte);
 
 /* --- share.c --- */
 
-#define SHARE_MIN_FRAMES 256u /* with a smaller budget nothing is compressed */
-#define SHARE_MIN        32u  /* pages that the tier may have whatever it earns */
-
 /* What --compress @name stands for: a codec, "off", or NULL: nothing. */
 const char *share_codec_find(const char *name);
 /* Return: 0 or -ENOMEM. Once frames and swap are there. */

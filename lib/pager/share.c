@@ -21,6 +21,8 @@
  * that does not compress never gets in (swap/room.h), earns nothing, and its faults push out what
  * is there.
  */
+#include "pager/share.h"
+
 #include <string.h>
 
 #include "base/sys.h"
@@ -44,18 +46,14 @@
 #define TAKE_TRIES   8
 #define TAKE_WAIT_NS 50000
 
-/* Refault distances of up to an epoch, that is 1.5/8 of the budget on average, make up so many
- * steps. */
-#define NEAR_STEPS 6u
-
 static struct {
 	bool is_on;
-	uint32_t step, max;                  /* [const] pages */
-	_Atomic uint64_t looked_ns;          /* [atomic] whoever moves it on looks */
-	_Atomic uint64_t more, less, frames; /* [atomic, relaxed] ns */
-	_Atomic uint64_t nr_less;            /* [atomic, relaxed] hits in the oldest quarter */
-	_Atomic uint64_t hit_ns, disk_ns;    /* [atomic, relaxed] running means of one page */
-	_Atomic uint32_t share;              /* pages */
+	uint32_t step, max;               /* [const] pages */
+	_Atomic uint64_t looked_ns;       /* [atomic] whoever moves it on looks */
+	_Atomic uint64_t more, frames;    /* [atomic, relaxed] ns */
+	_Atomic uint64_t nr_less;         /* [atomic, relaxed] hits in the oldest quarter */
+	_Atomic uint64_t hit_ns, disk_ns; /* [atomic, relaxed] running means of one page */
+	_Atomic uint32_t share;           /* pages */
 } sh;
 
 static void set_share(uint32_t pages)
@@ -161,24 +159,37 @@ static uint64_t halve(_Atomic uint64_t *sum)
 	return v;
 }
 
+uint32_t share_next(
+    const struct share_earnings *e, uint32_t share, uint32_t taken, uint32_t step, uint32_t max)
+{
+	uint64_t frames = e->frames / NEAR_STEPS, less = e->less;
+
+	if (taken > step * 4)
+		less = less * step / (taken / 4);
+	if (e->more > frames + frames / 8)
+		return MIN(MAX(share, step) + step, max);
+	if (less + less / 8 >= frames)
+		return share;
+	/* From what it really has, and not below what shows whether more would pay. */
+	return (uint32_t)MAX((int32_t)MIN(share, taken) - (int32_t)step, (int32_t)SHARE_MIN);
+}
+
 static void look(void)
 {
-	uint64_t more = halve(&sh.more), frames = halve(&sh.frames) / NEAR_STEPS;
-	uint64_t nr_less = halve(&sh.nr_less);
+	uint64_t hit_ns = atomic_load(&sh.hit_ns), disk_ns = atomic_load(&sh.disk_ns);
+	const struct share_earnings e = {
+	    .more = halve(&sh.more),
+	    .less = halve(&sh.nr_less) * (disk_ns - MIN(hit_ns, disk_ns)),
+	    .frames = halve(&sh.frames),
+	};
 	uint32_t share = atomic_load(&sh.share);
 	struct swap_stats s;
 
 	swap_stats(pg.swap, &s);
-	uint32_t taken = (uint32_t)(s.tier_bytes >> PAGE_SHIFT);
-	uint64_t less = nr_less * (atomic_load(&sh.disk_ns) -
-	                              MIN(atomic_load(&sh.hit_ns), atomic_load(&sh.disk_ns)));
-	if (taken > sh.step * 4)
-		less = less * sh.step / (taken / 4);
-	if (more > frames + frames / 8)
-		set_share(MIN(MAX(share, sh.step) + sh.step, sh.max));
-	else if (less + less / 8 < frames)
-		/* From what it really has, and not below what shows whether more would pay. */
-		set_share(MAX((int32_t)MIN(share, taken) - (int32_t)sh.step, (int32_t)SHARE_MIN));
+	uint32_t next =
+	    share_next(&e, share, (uint32_t)(s.tier_bytes >> PAGE_SHIFT), sh.step, sh.max);
+	if (next != share)
+		set_share(next);
 }
 
 static void look_if_due(void)
