@@ -68,9 +68,9 @@ static struct watch_next next(struct policy *p)
 {
 	while (p->w.list[ACTIVE].nr > watch_nr(&p->w) / 2)
 		watch_move(&p->w, ACTIVE, INACTIVE);
-	if (p->w.list[INACTIVE].nr)
-		return (struct watch_next){.list = INACTIVE};
-	return (struct watch_next){.list = p->w.list[ACTIVE].nr ? ACTIVE : WATCH_LISTS};
+	if (!watch_nr_of(&p->w, INACTIVE) && p->w.list[ACTIVE].nr)
+		watch_move(&p->w, ACTIVE, INACTIVE);
+	return (struct watch_next){.list = watch_nr_of(&p->w, INACTIVE) ? INACTIVE : WATCH_LISTS};
 }
 
 static uint32_t active_choose(struct policy *p, struct choice *ret_choices, uint32_t nr)

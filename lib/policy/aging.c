@@ -70,14 +70,16 @@ static void aging_removed(struct policy *p, struct frame_nr frame)
 /* Bring the held page that is to go next to the head of `held`. */
 static void turn(struct policy *p)
 {
-	struct frame_list *held = &p->w.held;
-	uint32_t lowest = held->head;
+	struct frame_list *held = &p->w.held[0];
+	uint32_t lowest = held->head, lowest_age = p->age[lowest];
 
 	for (uint32_t i = 0; i < MIN(held->nr, MAX_TURNS); i++) {
 		uint32_t f = held->head;
 
-		if (p->age[f] < p->age[lowest])
+		if (p->age[f] < lowest_age) {
 			lowest = f;
+			lowest_age = p->age[f];
+		}
 		if (!p->age[f])
 			break;
 		p->age[f] >>= 1;
@@ -92,11 +94,11 @@ static void turn(struct policy *p)
 
 static struct watch_next next(struct policy *p)
 {
-	bool has_room = p->w.held.nr + p->w.nr_chosen_hold < p->w.max_held;
+	bool has_room = p->w.nr_held + p->w.nr_chosen_hold < p->w.max_held;
 
-	if (p->w.held.nr && (!has_room || !p->w.list[0].nr))
+	if (p->w.nr_held && (!has_room || !p->w.list[0].nr))
 		turn(p);
-	return (struct watch_next){.list = p->w.list[0].nr ? 0 : WATCH_LISTS};
+	return (struct watch_next){.list = watch_nr_of(&p->w, 0) ? 0 : WATCH_LISTS};
 }
 
 static uint32_t aging_choose(struct policy *p, struct choice *ret_choices, uint32_t nr)

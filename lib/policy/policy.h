@@ -18,8 +18,9 @@
  *
  * Policies that remember evicted pages (2Q, CLOCK-Pro, S3-FIFO, Linux's lists) keep no list of
  * them: a page that comes back says how many evictions ago it left. That it is in a ghost queue of
- * G entries is the same as a distance of at most G. The pager has the number from the page's PTE,
- * rounded to an eighth of the budget; replay has it exactly.
+ * G entries is the same as a distance of at most G; where not every evicted page enters the queue,
+ * a byte for each of the last evictions says which did (ghosts.h). The pager has the number from
+ * the page's PTE, rounded to an eighth of the budget; replay has it exactly.
  *
  * A policy that needs to see every reference (LRU, OPT, ...) has the interface of access.h.
  */

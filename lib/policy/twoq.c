@@ -8,13 +8,13 @@
  * wanted again after it left A1in, while A1out still remembers it, goes to Am, which is an LRU. So
  * a scan passes through A1in and never reaches Am.
  *
- * The paper's parameters: Kin a quarter, Kout half of the frames. A1out is the refault distance:
- * "came back within Kout evictions". It counts evictions from Am too, which the paper's A1out does
- * not hold: a page of Am that comes back soon goes to Am here, and to A1in there.
+ * The paper's parameters: Kin a quarter, Kout half of the frames. A1out remembers what left A1in,
+ * not what left Am, and not for longer than 2 * nr_frames evictions.
  *
  * Am, which the paper keeps in exact LRU order, is a two-handed CLOCK (clock.c).
  */
 #include "base/ensure.h"
+#include "policy/ghosts.h"
 #include "policy/policies.h"
 #include "policy/watch.h"
 
@@ -25,22 +25,25 @@ enum list {
 
 struct policy {
 	struct watch w;
+	struct ghosts a1out;
 };
 
 static size_t twoq_state_bytes(uint32_t nr_frames)
 {
-	return watch_state_bytes(sizeof(struct policy), nr_frames);
+	return watch_state_bytes(sizeof(struct policy), nr_frames) + 2 * (size_t)nr_frames;
 }
 
 static void twoq_init(struct policy *p, uint32_t nr_frames, uint32_t max_held)
 {
 	watch_init(&p->w, p + 1, nr_frames, max_held);
+	ghosts_init(&p->a1out, p->w.list_of + nr_frames, 2 * nr_frames, MAX(nr_frames / 2, 1u));
 }
 
 static void twoq_insert(struct policy *p, struct frame_nr frame, uint32_t distance)
 {
 	ensure(frame.v < p->w.nr_frames);
-	bool is_in_am = distance <= MAX(p->w.nr_frames / 2, 1u);
+	bool is_in_am = watch_is_chosen(&p->w, frame) ? p->w.list_of[frame.v] == AM
+	                                              : ghosts_take(&p->a1out, distance);
 
 	watch_put(&p->w, frame, is_in_am ? AM : A1IN);
 }
@@ -58,6 +61,8 @@ static void twoq_held(struct policy *p, struct frame_nr frame)
 
 static void twoq_removed(struct policy *p, struct frame_nr frame)
 {
+	if (watch_is_evicted(&p->w, frame))
+		ghosts_evicted(&p->a1out, p->w.list_of[frame.v] == A1IN);
 	watch_removed(&p->w, frame);
 }
 
@@ -65,9 +70,9 @@ static struct watch_next next(struct policy *p)
 {
 	if (p->w.list[A1IN].nr > p->w.nr_frames / 4)
 		return (struct watch_next){.list = A1IN, .evict_unseen = true};
-	if (p->w.list[AM].nr)
+	if (watch_nr_of(&p->w, AM))
 		return (struct watch_next){.list = AM};
-	if (p->w.list[A1IN].nr && !p->w.held.nr)
+	if (p->w.list[A1IN].nr)
 		return (struct watch_next){.list = A1IN, .evict_unseen = true};
 	return (struct watch_next){.list = WATCH_LISTS};
 }

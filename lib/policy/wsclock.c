@@ -74,9 +74,11 @@ static void wsclock_removed(struct policy *p, struct frame_nr frame)
 
 static struct watch_next next(struct policy *p)
 {
+	const struct frame_list *held = &p->w.held[0];
+
 	return (struct watch_next){
-	    .list = p->w.list[0].nr ? 0 : WATCH_LISTS,
-	    .evict_held = p->w.held.nr && p->now - p->held_at[p->w.held.head] > p->tau,
+	    .list = watch_nr_of(&p->w, 0) ? 0 : WATCH_LISTS,
+	    .evict_held = held->nr && p->now - p->held_at[held->head] > p->tau,
 	};
 }
 

@@ -1,164 +1,126 @@
 // SPDX-License-Identifier: MIT
 /*
  * Live policies against straightforward implementations on random strings, driven with one victim
- * at a time: those whose argument says exactly what they do (clock.c, sieve.c). The others of
- * test_replay.c are beside their papers' there.
+ * at a time: CLOCK and its relatives, and random. test_reference_lists.c has those with more than
+ * one list, test_replay.c those that see every reference.
  */
-#include <criterion/criterion.h>
-#include <string.h>
-
-#include "replay/sim.h"
-#include "support.h"
-
-#define NR_REFS  4000u
-#define MAX_PAGE 64u
-
-static uint32_t refs[NR_REFS];
-
-/* Half of the references to a few pages. Return: how many pages there are. */
-static uint32_t random_string(struct rng *rng)
-{
-	uint32_t nr_pages = 2 + rng_below(rng, MAX_PAGE - 2), nr_hot = 1 + rng_below(rng, nr_pages);
-
-	for (uint32_t i = 0; i < NR_REFS; i++)
-		refs[i] = sim_ref(rng_below(rng, rng_below(rng, 2) ? nr_pages : nr_hot), false);
-	return nr_pages;
-}
-
-static struct sim_counts run(
-    const char *policy, uint32_t nr_pages, uint32_t nr_frames, uint32_t max_held)
-{
-	struct sim *sim = sim_open(sim_policy_find(policy), nr_frames, max_held);
-
-	cr_assert_not_null(sim);
-	cr_assert_eq(sim_run(sim, refs, NR_REFS, nr_pages, NULL, NULL), 0);
-	struct sim_counts counts = *sim_counts(sim);
-	sim_close(sim);
-	return counts;
-}
-
-/* Pages in an order, the first one at [0]. */
-struct row {
-	uint32_t nr, page[MAX_PAGE + 1];
-};
-
-static uint32_t row_find(const struct row *r, uint32_t page)
-{
-	uint32_t i = 0;
-
-	while (i < r->nr && r->page[i] != page)
-		i++;
-	return i; /* nr: not there */
-}
-
-static uint32_t row_take(struct row *r, uint32_t at)
-{
-	uint32_t page = r->page[at];
-
-	memmove(&r->page[at], &r->page[at + 1], (r->nr - at - 1) * sizeof(r->page[0]));
-	r->nr--;
-	return page;
-}
-
-static void row_put(struct row *r, uint32_t page)
-{
-	r->page[r->nr++] = page;
-}
+#include "reference.h"
 
 /* Two hands: the first holds the oldest page, the second evicts the one held longest, with at most
- * @max_held between them; a held page that is touched starts again as the youngest. */
-static struct sim_counts naive_clock(uint32_t nr_frames, uint32_t max_held)
+ * max_held between them; a held page that is touched starts again as the youngest. */
+static uint32_t naive_clock(struct naive *m, uint32_t page)
 {
-	struct row queue = {0}, held = {0};
-	struct sim_counts c = {0};
+	struct row *queue = &m->list[0], *held = &m->held;
+	uint32_t victim = NAIVE_FREE;
 
-	for (uint32_t i = 0; i < NR_REFS; i++) {
-		uint32_t page = refs[i] >> 1, at = row_find(&held, page);
-
-		if (at < held.nr) {
-			c.refills++;
-			row_put(&queue, row_take(&held, at));
-			continue;
-		}
-		if (row_find(&queue, page) < queue.nr)
-			continue;
-		c.faults++;
-		if (queue.nr + held.nr == nr_frames) {
-			while (queue.nr && held.nr < max_held)
-				row_put(&held, row_take(&queue, 0));
-			row_take(&held, 0);
-		}
-		row_put(&queue, page);
+	if (row_has(held, page)) {
+		m->nr_refills++;
+		row_drop(held, page);
+		row_put(queue, page);
+		return NAIVE_HIT;
 	}
-	return c;
+	if (row_has(queue, page))
+		return NAIVE_HIT;
+	if (queue->nr + held->nr == m->nr_frames) {
+		while (queue->nr && held->nr < m->max_held)
+			row_put(held, row_take(queue, 0));
+		victim = row_take(held->nr ? held : queue, 0);
+	}
+	row_put(queue, page);
+	return victim;
 }
 
 Test(reference, clock)
 {
-	struct rng rng = rng_new("reference clock");
+	reference_compare("clock", naive_clock, false);
+}
 
-	for (int round = 0; round < 60; round++) {
-		uint32_t nr_pages = random_string(&rng), nr_frames = 1 + rng_below(&rng, 40);
-		uint32_t max_held = 1 + rng_below(&rng, nr_frames);
-		struct sim_counts got = run("clock", nr_pages, nr_frames, max_held);
-		struct sim_counts want = naive_clock(nr_frames, max_held);
+static uint32_t naive_fifo(struct naive *m, uint32_t page)
+{
+	struct row *queue = &m->list[0];
 
-		cr_expect_eq(got.faults, want.faults, "%u frames, %u held: %llu, not %llu",
-		    nr_frames, max_held, (unsigned long long)got.faults,
-		    (unsigned long long)want.faults);
-		cr_expect_eq(got.refills, want.refills, "%u frames, %u held", nr_frames, max_held);
-	}
+	if (row_has(queue, page))
+		return NAIVE_HIT;
+	uint32_t victim = queue->nr == m->nr_frames ? row_take(queue, 0) : NAIVE_FREE;
+	row_put(queue, page);
+	return victim;
+}
+
+Test(reference, fifo)
+{
+	reference_compare("fifo", naive_fifo, false);
 }
 
 /*
- * SIEVE as in its paper's algorithm 1, but that a new page counts as visited: one queue, a visited
- * bit each, and a hand that goes from old to new, clears bits, and evicts the first page without.
+ * The textbooks' second chance: the oldest page goes to the end of the queue if its bit is set.
+ * note[]: the bit, set by every reference. A refill is a reference that sets it again.
  */
-static uint64_t naive_sieve(uint32_t nr_frames)
+static uint32_t naive_second_chance(struct naive *m, uint32_t page)
 {
-	bool visited[MAX_PAGE] = {false};
-	struct row queue = {0}; /* oldest first */
-	uint32_t hand = 0;      /* index of a page; nr: beyond the newest */
-	uint64_t faults = 0;
+	struct row *queue = &m->list[0];
+	uint32_t victim = NAIVE_FREE;
 
-	for (uint32_t i = 0; i < NR_REFS; i++) {
-		uint32_t page = refs[i] >> 1;
-
-		if (row_find(&queue, page) == queue.nr) {
-			bool was_beyond = hand >= queue.nr;
-
-			faults++;
-			if (queue.nr == nr_frames) {
-				hand = was_beyond ? 0 : hand;
-				while (visited[queue.page[hand]]) {
-					visited[queue.page[hand]] = false;
-					hand = (hand + 1) % queue.nr;
-				}
-				row_take(&queue, hand);
-				was_beyond = hand == queue.nr;
-			}
-			row_put(&queue, page);
-			/* What comes in now is not what a hand beyond the newest was at. */
-			if (was_beyond)
-				hand = 0;
-		}
-		visited[page] = true;
+	if (row_has(queue, page)) {
+		m->nr_refills += !m->note[page];
+		m->note[page] = 1;
+		return NAIVE_HIT;
 	}
-	return faults;
+	if (queue->nr == m->nr_frames) {
+		while (m->note[queue->page[0]]) {
+			m->note[queue->page[0]] = 0;
+			row_put(queue, row_take(queue, 0));
+		}
+		victim = row_take(queue, 0);
+	}
+	row_put(queue, page);
+	m->note[page] = 1;
+	return victim;
+}
+
+Test(reference, second_chance)
+{
+	reference_compare("second-chance", naive_second_chance, true);
+}
+
+/*
+ * SIEVE as in its paper's algorithm 1: one queue, a visited bit each, and a hand that goes from old
+ * to new, clears bits, and evicts the first page without. A new page's bit is clear; but references
+ * to it before the next eviction are the one that brought it (sieve.c), and while memory fills it
+ * is set. now: index of the hand; target: the page that came last.
+ */
+static uint32_t naive_sieve(struct naive *m, uint32_t page)
+{
+	struct row *queue = &m->list[0]; /* oldest first */
+	uint32_t victim = NAIVE_FREE;
+
+	if (row_has(queue, page)) {
+		m->nr_refills += !m->note[page];
+		m->note[page] = 1;
+		return NAIVE_HIT;
+	}
+	bool was_beyond = m->now >= queue->nr;
+	if (queue->nr == m->nr_frames) {
+		if (m->nr_evicted)
+			m->note[m->target] = 0;
+		m->now = was_beyond ? 0 : m->now;
+		while (m->note[queue->page[m->now]]) {
+			m->note[queue->page[m->now]] = 0;
+			m->now = (m->now + 1) % queue->nr;
+		}
+		victim = naive_evicts(m, row_take(queue, m->now));
+		was_beyond = m->now == queue->nr;
+	}
+	row_put(queue, page);
+	if (was_beyond) /* what comes in now is not what a hand beyond the newest was at */
+		m->now = 0;
+	m->note[page] = 1;
+	m->target = page;
+	return victim;
 }
 
 Test(reference, sieve)
 {
-	struct rng rng = rng_new("reference sieve");
-
-	for (int round = 0; round < 60; round++) {
-		uint32_t nr_pages = random_string(&rng), nr_frames = 1 + rng_below(&rng, 40);
-		uint64_t got = run("sieve", nr_pages, nr_frames, nr_frames).faults;
-		uint64_t want = naive_sieve(nr_frames);
-
-		cr_expect_eq(got, want, "%u frames: %llu, not %llu", nr_frames,
-		    (unsigned long long)got, (unsigned long long)want);
-	}
+	reference_compare("sieve", naive_sieve, true);
 }
 
 /* Whatever it draws, it evicts only when all frames are full, and each as often as another. */
