@@ -153,7 +153,8 @@ static int read_interval(struct options *o)
 	return STATUS_GO_ON;
 }
 
-static int read_choice(const struct options *o, enum option_id id, const char *const *names)
+static int read_choice(
+    const struct options *o, enum option_id id, const char *what, const char *const *names)
 {
 	char list[200] = "";
 
@@ -166,8 +167,8 @@ static int read_choice(const struct options *o, enum option_id id, const char *c
 		                   : " or ",
 		    names[i]);
 	}
-	return complain(STATUS_FAILED, "%s: no such %s; choose %s", option_label(o, id),
-	    option_specs[id].name, list);
+	return complain(
+	    STATUS_FAILED, "%s: no such %s; choose %s", option_label(o, id), what, list);
 }
 
 static int read_policy(struct options *o)
@@ -180,7 +181,7 @@ static int read_policy(struct options *o)
 		nr++;
 	}
 	names[nr] = NULL;
-	int status = read_choice(o, OPT_POLICY, names);
+	int status = read_choice(o, OPT_POLICY, "policy", names);
 	if (status == STATUS_GO_ON)
 		o->policy = policy_find(o->text[OPT_POLICY])->name;
 	return status;
@@ -255,13 +256,13 @@ static int read_value(struct options *o, enum option_id id)
 		return read_file(o, id, &o->output);
 	case OPT_ENGINE:
 		o->engine = o->text[id];
-		return read_choice(o, id, engines);
+		return read_choice(o, id, "engine", engines);
 	case OPT_COMPRESS:
 		o->compress = o->text[id];
-		return read_choice(o, id, codecs);
+		return read_choice(o, id, "codec", codecs);
 	case OPT_RECLAIM:
 		o->reclaim = o->text[id];
-		return read_choice(o, id, reclaims);
+		return read_choice(o, id, "way to reclaim", reclaims);
 	case OPT_POLICY:
 		return read_policy(o);
 	case OPT_TRACE:

@@ -246,6 +246,43 @@ static bool is_engine(const char *name)
 	return !*name || !strcmp(name, "auto") || engine_find(name);
 }
 
+static bool is_reclaim(const char *name)
+{
+	return !*name || !strcmp(name, "auto") || !strcmp(name, "thread") ||
+	       !strcmp(name, "inline");
+}
+
+static int no_such(
+    const char *what, const char *name, const char *known, char *why, size_t why_bytes)
+{
+	snprintf(why, why_bytes, "%s %s: there is none of that name; choose %s", what, name, known);
+	return -EINVAL;
+}
+
+/* Whether all names in @config are known. Return: 0 or -EINVAL with *why, which lists them. */
+static int check_names(const struct pager_config *config, char *why, size_t why_bytes)
+{
+	char known[160] = "";
+
+	for (size_t i = 0; policies[i]; i++)
+		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s",
+		    !i                ? ""
+		    : policies[i + 1] ? ", "
+		                      : " or ",
+		    policies[i]->name);
+	if (!policy_find(config->policy))
+		return no_such("policy", config->policy, known, why, why_bytes);
+	if (!is_engine(config->engine))
+		return no_such("engine", config->engine, "auto, sigbus or uffd", why, why_bytes);
+	if (!is_reclaim(config->reclaim))
+		return no_such(
+		    "reclaim", config->reclaim, "auto, thread or inline", why, why_bytes);
+	if (!share_codec_find(config->compress))
+		return no_such(
+		    "compress", config->compress, "auto, off, lz4 or zstd", why, why_bytes);
+	return 0;
+}
+
 /* All that RAM may ever have, less what it shall not have yet. */
 static int init_frames(const struct pager_config *config, uint32_t nr_frames)
 {
@@ -269,20 +306,14 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 {
 	const char *how;
 
-	if (!is_engine(config->engine)) {
-		snprintf(
-		    why, why_bytes, "engine %s: there is no such engine; try auto", config->engine);
-		return -EINVAL;
-	}
+	int err = check_names(config, why, why_bytes);
+	if (err)
+		return err;
 	pg.config = *config;
 	vfork_after_fork();
 	rwlock_init(&pg.map_lock, LOCK_MAP);
 	checksum_seed();
 	pg.policy_ops = policy_find(config->policy);
-	if (!pg.policy_ops) {
-		snprintf(why, why_bytes, "policy %s: there is no such policy", config->policy);
-		return -EINVAL;
-	}
 	/*
 	 * While few threads fault, each unmaps for itself: a second running thread would make every
 	 * change of a mapping a TLB shootdown. Measured with bench/compare on two CPUs, one thread:
@@ -291,11 +322,6 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 	pg.inline_threads = !strcmp(config->reclaim, "thread")   ? 0
 	                    : !strcmp(config->reclaim, "inline") ? UINT32_MAX
 	                                                         : 3;
-	if (!share_codec_find(config->compress)) {
-		snprintf(
-		    why, why_bytes, "--compress %s: use auto, off, lz4 or zstd", config->compress);
-		return -EINVAL;
-	}
 	uint64_t nr_frames = MIN(config->ram_bytes >> PAGE_SHIFT, UINT32_MAX / 2);
 	if (nr_frames < pager_min_frames(config)) {
 		snprintf(why, why_bytes, "--ram: less than %llu pages; give more%s",
@@ -303,7 +329,7 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 		    config->tlb.entries ? ", or --tlb fewer entries" : "");
 		return -EINVAL;
 	}
-	int err = swap_open(config->swap_dir, config->swap_bytes, &pg.swap, &how);
+	err = swap_open(config->swap_dir, config->swap_bytes, &pg.swap, &how);
 	if (err)
 		return fail(err, why, why_bytes, config->swap_dir, "choose another with --swap");
 	err = telemetry_open(&pg.telemetry, config->telemetry);
