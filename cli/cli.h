@@ -28,6 +28,7 @@ char *size_text(uint64_t bytes, char *buf);
 
 /* Commands: each takes the arguments from its own name on. Return: the exit status. */
 int command_run(int argc, char **argv);
+int command_ram(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_demo(int argc, char **argv);

@@ -27,6 +27,7 @@ int help_general(void)
 {
 	puts("Faultline runs unmodified programs on a small, emulated RAM.\n\n"
 	     "  faultline run [options] [--] PROGRAM [ARGS...]  run it, then say what happened\n"
+	     "  faultline ram PID SIZE                          more or less RAM while it runs\n"
 	     "  faultline doctor [--swap DIR]                   what this machine offers\n"
 	     "  faultline demo [NAME]                           virtual memory explained, live\n"
 	     "  faultline replay [options] TRACE|-              page replacement on a trace\n"
@@ -34,6 +35,15 @@ int help_general(void)
 	     "  faultline --help | --version\n\n"
 	     "Example:  faultline run --ram 64M -- sort -S 400M big.txt -o sorted.txt\n"
 	     "Options of run:  faultline run --help");
+	return finish();
+}
+
+int help_ram(void)
+{
+	puts("faultline ram PID SIZE\n\n"
+	     "Changes the RAM of the paged process PID, which faultline run --ram-max started,\n"
+	     "or a process that one started. With less, pages are evicted until they fit, and\n"
+	     "only then this returns. It takes who may debug the process: its owner, or root.");
 	return finish();
 }
 

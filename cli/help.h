@@ -27,6 +27,7 @@ extern const struct option_spec option_specs[NR_OPTIONS];
 /* Print to stdout. Return: STATUS_OK, or STATUS_FAILED where stdout does not take it. */
 int help_general(void);
 int help_run(void);
+int help_ram(void);
 int help_version(void);
 
 #endif

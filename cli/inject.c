@@ -206,6 +206,9 @@ static void put_options(
     struct env *env, const struct options *o, const char *engine, const char *swap_dir)
 {
 	env_set(env, option_variable(OPT_RAM), "%llu", (unsigned long long)o->ram_bytes);
+	if (o->ram_max_bytes)
+		env_set(env, option_variable(OPT_RAM_MAX), "%llu",
+		    (unsigned long long)o->ram_max_bytes);
 	env_set(env, option_variable(OPT_SWAP), "%s", swap_dir);
 	if (o->swap_bytes)
 		env_set(

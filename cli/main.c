@@ -13,7 +13,7 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"run", command_run}, {"doctor", command_doctor}, {"demo", command_demo},
+    {"run", command_run}, {"doctor", command_doctor}, {"demo", command_demo}, {"ram", command_ram},
     {"replay", command_replay}, {"trace", command_trace},
     {"report", command_report},               /* internal: the preload library without the CLI */
     {"start-program", command_start_program}, /* internal: child.c */
@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "--version"))
 		return help_version();
 	return complain(STATUS_FAILED,
-	    "%s: no such command; choose run, doctor, demo, replay or trace, or see faultline "
+	    "%s: no such command; choose run, ram, doctor, demo, replay or trace, or see faultline "
 	    "--help",
 	    argv[1]);
 }

@@ -68,6 +68,8 @@ const struct option_spec option_specs[NR_OPTIONS] = {
     [OPT_EXACT] = {"exact", 0, "FAULTLINE_EXACT", KIND_FLAG, NULL, "",
         "count as replay does: no fault-around, no readahead,\none victim at a time; --ram "
         "from 6 pages on"},
+    [OPT_RAM_MAX] = {"ram-max", 0, "FAULTLINE_RAM_MAX", KIND_SIZE, "SIZE", "",
+        "what faultline ram may raise --ram to while the\nprogram runs; default: it is fixed"},
 };
 
 const char *option_variable(enum option_id id)
@@ -241,6 +243,9 @@ static int read_value(struct options *o, enum option_id id)
 		    (!strcmp(o->text[OPT_EXACT], "1") ? PAGER_MIN_FRAMES_EXACT : PAGER_MIN_FRAMES) *
 		        PAGE_BYTES,
 		    RAM_MAX_BYTES, &o->ram_bytes);
+	case OPT_RAM_MAX:
+		return read_size(
+		    o, id, PAGER_MIN_FRAMES * PAGE_BYTES, RAM_MAX_BYTES, &o->ram_max_bytes);
 	case OPT_SWAP_SIZE:
 		return read_size(
 		    o, id, PAGER_MIN_FRAMES * PAGE_BYTES, RAM_MAX_BYTES, &o->swap_bytes);
@@ -409,6 +414,22 @@ static int check_tlb(const struct options *o)
 	return STATUS_GO_ON;
 }
 
+static int check_ram_max(const struct options *o)
+{
+	char ram[24];
+
+	if (!o->ram_max_bytes)
+		return STATUS_GO_ON;
+	if (o->ram_max_bytes < o->ram_bytes)
+		return complain(STATUS_FAILED, "%s: less than the RAM, %s; give at least that",
+		    option_label(o, OPT_RAM_MAX), size_text(o->ram_bytes, ram));
+	if (o->tlb.entries || o->is_exact)
+		return complain(STATUS_FAILED,
+		    "%s: with --tlb or --exact the RAM is fixed; leave one out",
+		    option_label(o, OPT_RAM_MAX));
+	return STATUS_GO_ON;
+}
+
 int options_check(struct options *o)
 {
 	for (int id = 0; id < NR_OPTIONS; id++) {
@@ -422,7 +443,7 @@ int options_check(struct options *o)
 	}
 	if (!o->ram_bytes)
 		o->ram_bytes = default_ram_bytes();
-	if (check_tlb(o) != STATUS_GO_ON)
+	if (check_tlb(o) != STATUS_GO_ON || check_ram_max(o) != STATUS_GO_ON)
 		return STATUS_FAILED;
 	if (o->interval_ms && !o->json)
 		return complain(STATUS_FAILED,

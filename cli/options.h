@@ -29,6 +29,7 @@ enum option_id {
 	OPT_COMPRESS,
 	OPT_TRACE,
 	OPT_EXACT,
+	OPT_RAM_MAX,
 	NR_OPTIONS,
 };
 
@@ -43,8 +44,8 @@ struct options {
 	const char *text[NR_OPTIONS];
 	enum option_source source[NR_OPTIONS];
 
-	uint64_t ram_bytes, swap_bytes /* 0: by free space */, min_map_bytes,
-	    interval_ms /* 0: none */;
+	uint64_t ram_bytes, ram_max_bytes /* 0: fixed */, swap_bytes /* 0: by free space */,
+	    min_map_bytes, interval_ms /* 0: none */;
 	bool is_quiet, is_verbose, allow_unmanaged, is_exact;
 	const char *swap_dir, *engine, *policy, *malloc_lib, *reclaim, *compress;
 	const char *json, *output, *trace; /* NULL: none */

@@ -5,7 +5,8 @@
  *
  * A memfd made by the CLI: one header page, then FL_NR_PROCESSES records of FL_PROCESS_BYTES. A
  * process claims the next record (header.nr_claimed) when its pager starts: at program start, and
- * again in a forked child. Only its owner writes a record; readers take each field as it is. The
+ * again in a forked child. Only its owner writes a record (but for requests for another RAM
+ * budget); readers take each field as it is. The
  * file is sparse: records never claimed cost nothing.
  */
 #ifndef FAULTLINE_TELEMETRY_H
@@ -122,7 +123,25 @@ struct fl_process {
 	_Atomic uint64_t packed_pages, packed_bytes, unpacked_pages;
 	_Atomic uint64_t tier_hits, packed_reads;
 	_Atomic uint64_t tier_bytes, tier_bytes_peak;
+
+	/* `faultline ram` asks for another budget: the one thing here that others write. It is
+	 * answered when ram_answered is the request; each side rings (a futex of ram_bell). */
+	_Atomic uint64_t ram_max_bytes; /* 0: the budget is fixed */
+	_Atomic uint64_t ram_request, ram_answered;
+	_Atomic int32_t ram_result; /* 0 or -errno */
+	_Atomic uint32_t ram_bell;
 };
+
+/* A request differs from the one before: 16 bits count them, 48 are frames. */
+static inline uint64_t fl_ram_request(uint64_t last, uint64_t frames)
+{
+	return ((last >> 48) + 1) << 48 | (frames & 0xffffffffffffu);
+}
+
+static inline uint64_t fl_ram_request_frames(uint64_t request)
+{
+	return request & 0xffffffffffffu;
+}
 
 _Static_assert(
     sizeof(struct fl_process) <= FL_PROCESS_BYTES, "a process record has outgrown its place");

@@ -149,7 +149,7 @@ static int build_child(void)
 		err = mapping_unseal();
 	if (!err)
 		err = pg.engine->start(fd, sink);
-	return err ? err : sample_start();
+	return err ?: sample_start() ?: request_start();
 }
 
 static _Noreturn void die_in_child(const char *why, int err)

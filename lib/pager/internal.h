@@ -237,6 +237,8 @@ uint32_t share_pages(void);
 /* In a new process, and in a forked child: sample memory outside from now on, if the configuration
  * says so. Return: 0 or -errno. */
 int sample_start(void);
+/* A thread that answers `faultline ram`, if RAM may change. Return: 0 or -errno. */
+int request_start(void);
 bool sample_owns_fd(int fd);
 
 /* --- readahead.c --- */

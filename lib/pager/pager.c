@@ -358,7 +358,7 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 		return err;
 	describe(config, how);
 	pg.running = true;
-	err = sample_start();
+	err = sample_start() ?: request_start();
 	return err ? fail(err, why, why_bytes, "pager threads", "raise `ulimit -u`") : 0;
 }
 

@@ -21,6 +21,7 @@ struct pager_config {
 	char policy[16];
 	char telemetry[64];      /* path of the CLI's telemetry file, "" = private counters */
 	bool samples_outside;    /* nobody else does */
+	bool takes_requests;     /* of `faultline ram` */
 	char compress[16];       /* "auto", "off", "lz4", "zstd" */
 	char reclaim[16];        /* "auto", "thread", "inline": who unmaps; tuning only */
 	struct tlb_geometry tlb; /* entries 0: none */

@@ -145,6 +145,8 @@ static void read_config(struct pager_config *c)
 	c->ram_bytes = size_option("FAULTLINE_RAM", pager_min_frames(c) << PAGE_SHIFT, 0);
 	if (!c->ram_bytes)
 		c->ram_bytes = default_ram();
+	c->ram_max_bytes = size_option("FAULTLINE_RAM_MAX", c->ram_bytes, 0);
+	c->takes_requests = true;
 	c->swap_bytes = size_option("FAULTLINE_SWAP_SIZE", min, 0);
 	c->min_map_bytes = size_option("FAULTLINE_MIN_MAP", PAGE_BYTES, 64u << 10);
 	copy_option(c->swap_dir, sizeof(c->swap_dir), "FAULTLINE_SWAP", "/var/tmp");
