@@ -29,10 +29,11 @@
 #include "pager/internal.h"
 #include "swap/codec.h"
 
-#define LOOK_NS   25000000u
-#define STEPS     32u
-#define MAX_SHARE 24u        /* steps: three quarters of the budget */
-#define MAX_PAGES (1u << 24) /* 64 GiB */
+#define LOOK_NS     25000000u
+#define STEPS       32u
+#define MAX_SHARE   24u        /* steps: three quarters of the budget */
+#define MAX_UNASKED 16u        /* ... half of it, as long as nothing tells */
+#define MAX_PAGES   (1u << 24) /* 64 GiB */
 
 /* What a fault costs beyond the read: signal, mapping, and the eviction that it brings with it.
  * Measured, roughly. */
@@ -42,18 +43,25 @@
  * back. Guess. */
 #define QUIET_READS 4u
 
+/* To compress a page that is on disk already, and perhaps write it there again. Measured, roughly.
+ */
+#define OFFER_NS 10000u
+
 /* Asked for memory, another thread may be at reclaim, and take what that frees. Guesses. */
 #define TAKE_TRIES   8
 #define TAKE_WAIT_NS 50000
 
 static struct {
 	bool is_on;
-	uint32_t step, max;               /* [const] pages */
-	_Atomic uint64_t looked_ns;       /* [atomic] whoever moves it on looks */
-	_Atomic uint64_t more, frames;    /* [atomic, relaxed] ns */
-	_Atomic uint64_t nr_less;         /* [atomic, relaxed] hits in the oldest quarter */
-	_Atomic uint64_t hit_ns, disk_ns; /* [atomic, relaxed] running means of one page */
-	_Atomic uint32_t share;           /* pages */
+	uint32_t step, max;                  /* [const] pages */
+	_Atomic uint64_t looked_ns;          /* [atomic] whoever moves it on looks */
+	_Atomic uint64_t grown_ns;           /* [atomic] likewise, for more() */
+	_Atomic uint64_t more, frames;       /* [atomic, relaxed] ns */
+	_Atomic uint64_t nr_less;            /* [atomic, relaxed] hits in the oldest quarter */
+	_Atomic uint64_t hit_ns, disk_ns;    /* [atomic, relaxed] running means of one page */
+	_Atomic uint32_t share;              /* pages */
+	uint64_t hits_before, offers_before; /* [owner: who looks] */
+	uint64_t saved, spent;               /* [owner: who looks] ns, of about 16 looks */
 } sh;
 
 static void set_share(uint32_t pages)
@@ -70,13 +78,17 @@ static void look_if_due(void);
  */
 static bool more(void)
 {
+	uint64_t now = now_ns(), before = atomic_load(&sh.grown_ns);
 	uint32_t share = atomic_load(&sh.share);
 
+	/* As fast as it shrinks, so that there is time to see what comes back. */
 	look_if_due();
-	if (atomic_load(&sh.frames) / NEAR_STEPS > QUIET_READS * atomic_load(&sh.disk_ns) ||
-	    share >= sh.max)
+	if (now - before < LOOK_NS || !atomic_compare_exchange_strong(&sh.grown_ns, &before, now))
 		return false;
-	set_share(MIN(MAX(share, sh.step) + sh.step, sh.max));
+	if (atomic_load(&sh.frames) / NEAR_STEPS > QUIET_READS * atomic_load(&sh.disk_ns) ||
+	    share >= sh.step * MAX_UNASKED)
+		return false;
+	set_share(MAX(share, sh.step) + sh.step);
 	return true;
 }
 
@@ -170,8 +182,24 @@ uint32_t share_next(
 		return MIN(MAX(share, step) + step, max);
 	if (less + less / 8 >= frames)
 		return share;
-	/* From what it really has, and not below what shows whether more would pay. */
+	/* From what it really has, and not below what shows whether more would pay. What is far
+	 * from paying goes faster. */
+	if (less + e->more < frames / 8)
+		step *= 4;
 	return (uint32_t)MAX((int32_t)MIN(share, taken) - (int32_t)step, (int32_t)SHARE_MIN);
+}
+
+/* Clean pages are taken in as long as reading them from memory saves what it costs to put them
+ * there: where they are read once in a round, as a scan does, it does not. */
+static void note_offers(const struct swap_stats *s, uint64_t hit_saves_ns)
+{
+	uint64_t hits = s->tier_hits - sh.hits_before, offers = s->offered_pages - sh.offers_before;
+
+	sh.hits_before = s->tier_hits;
+	sh.offers_before = s->offered_pages;
+	sh.saved = sh.saved / 16 * 15 + hits * hit_saves_ns;
+	sh.spent = sh.spent / 16 * 15 + offers * OFFER_NS;
+	swap_tier_offers(pg.swap, sh.saved >= sh.spent);
 }
 
 static void look(void)
@@ -186,6 +214,7 @@ static void look(void)
 	struct swap_stats s;
 
 	swap_stats(pg.swap, &s);
+	note_offers(&s, disk_ns - MIN(hit_ns, disk_ns));
 	uint32_t next =
 	    share_next(&e, share, (uint32_t)(s.tier_bytes >> PAGE_SHIFT), sh.step, sh.max);
 	if (next != share)

@@ -118,6 +118,7 @@ void room_after_fork(struct room *r)
 	atomic_store(&r->desk_freed.nr_waiting, 0);
 	atomic_store(&r->stored_pages, 0);
 	atomic_store(&r->stored_bytes, 0);
+	atomic_store(&r->offered, 0);
 	atomic_store(&r->hits, 0);
 	atomic_store(&r->disk_reads, 0);
 	atomic_store(&r->rejected, 0);

@@ -44,9 +44,11 @@ struct room {
 
 	_Atomic uint32_t tries, successes; /* [relaxed] of the last so many compressions */
 	_Atomic uint32_t skipped;          /* [relaxed] pages not tried */
+	_Atomic bool is_picky;             /* few clean pages are wanted */
 
 	/* [atomic, relaxed] statistics */
-	_Atomic uint64_t stored_pages, stored_bytes, hits, disk_reads, rejected, written_chunks;
+	_Atomic uint64_t stored_pages, stored_bytes, offered, hits, disk_reads, rejected,
+	    written_chunks;
 	_Atomic uint64_t compress_ns;
 };
 

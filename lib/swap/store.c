@@ -30,9 +30,10 @@
 #include "swap/room.h"
 #include "swap/store_internal.h"
 
-#define CHUNK         128u        /* pages per round of transfers: 512 KiB */
-#define COLLECT_EVERY 1024u       /* frees between two looks for children that have ended; guess */
-#define TRIM_CHUNKS   64u         /* at a time: 2 MiB; guess */
+#define CHUNK         128u  /* pages per round of transfers: 512 KiB */
+#define COLLECT_EVERY 1024u /* frees between two looks for children that have ended; guess */
+#define TRIM_CHUNKS   64u   /* at a time: 2 MiB; guess */
+#define PICKY         16u   /* one page in so many is taken in to find out whether that pays */
 #define LIMIT_NS      1000000000u /* how long to believe that the disk is full; guess */
 
 struct swap_backend *(*swap_wrap_backend)(struct swap_backend *b);
@@ -405,6 +406,7 @@ void swap_write(struct swap *s, struct swap_page *pages, uint32_t nr)
 void swap_offer(struct swap *s, struct swap_page *pages, uint32_t nr)
 {
 	if (!file_want(s) && s->tier) {
+		atomic_fetch_add_explicit(&s->room->offered, nr, memory_order_relaxed);
 		tier_store(s->tier, pages, nr);
 		return;
 	}
@@ -614,11 +616,19 @@ uint32_t swap_tier_trim(struct swap *s)
 	return tier_trim(s->tier, TRIM_CHUNKS);
 }
 
+void swap_tier_offers(struct swap *s, bool do_pay)
+{
+	if (s->room)
+		atomic_store(&s->room->is_picky, !do_pay);
+}
+
 bool swap_wants(struct swap *s, struct swap_ref ref)
 {
 	struct room *r = s->room;
 
 	if (!r || swap_ref_is_none(ref) || !atomic_load_explicit(&r->share, memory_order_relaxed))
+		return false;
+	if (atomic_load_explicit(&r->is_picky, memory_order_relaxed) && ref.v % PICKY)
 		return false;
 	if (is_entry(ref))
 		return ref_generation(ref) != s->own || !tier_is_in_memory(s->tier, ref_entry(ref));
@@ -644,6 +654,7 @@ static void tier_stats(struct room *r, struct swap_stats *ret_stats)
 	ret_stats->packed_pages = atomic_load(&r->stored_pages);
 	ret_stats->packed_bytes = atomic_load(&r->stored_bytes);
 	ret_stats->tier_hits = atomic_load(&r->hits);
+	ret_stats->offered_pages = atomic_load(&r->offered);
 	ret_stats->packed_reads = atomic_load(&r->disk_reads);
 	ret_stats->unpacked_pages = atomic_load(&r->rejected);
 }

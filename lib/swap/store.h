@@ -33,7 +33,7 @@ static inline bool swap_ref_is_none(struct swap_ref ref)
 enum swap_from {
 	SWAP_FROM_NOWHERE,  /* not read yet */
 	SWAP_FROM_TIER,     /* the compressed tier: no I/O */
-	SWAP_FROM_TIER_OLD, /* the same, among the oldest there */
+	SWAP_FROM_TIER_OLD, /* the same, among the oldest there, for the first time */
 	SWAP_FROM_GHOST,    /* disk, compressed, and left the tier shortly before */
 	SWAP_FROM_PACKED,   /* disk, compressed */
 	SWAP_FROM_DISK,
@@ -56,6 +56,7 @@ struct swap_stats {
 	uint64_t desk_bytes;                 /* ... and to read from disk by */
 	uint64_t packed_pages, packed_bytes; /* put into it, and what they were compressed to */
 	uint64_t tier_hits, packed_reads;    /* read from it; from its chunks on disk */
+	uint64_t offered_pages;              /* of those put into it, by swap_offer() */
 	uint64_t unpacked_pages;             /* tried, and not compressible */
 };
 
@@ -100,6 +101,8 @@ uint32_t swap_tier_trim(struct swap *s);
  * Context: fault, no lock held; sleeps.
  */
 void swap_offer(struct swap *s, struct swap_page *pages, uint32_t nr);
+/* Whether offers are worth their while at present; if not, few are wanted, to find out when. */
+void swap_tier_offers(struct swap *s, bool do_pay);
 /* Whether that is worth trying for the page at @ref. Context: fault. */
 bool swap_wants(struct swap *s, struct swap_ref ref);
 

@@ -78,7 +78,7 @@ void tier_close(struct tier *t)
 
 bool entry_is_live_locked(struct tier *t, uint32_t i, uint32_t unit, const struct entry_head *e)
 {
-	ensure(e->magic == ENTRY_MAGIC && e->entry < t->max_entries);
+	ensure(entry_has_magic(e) && e->entry < t->max_entries);
 	return t->place[e->entry] == i * CHUNK_UNITS + unit;
 }
 
@@ -229,21 +229,24 @@ void tier_store(struct tier *t, struct swap_page *pages, uint32_t nr)
 static const struct entry_head *pin_in_memory(
     struct tier *t, uint32_t entry, uint32_t *ret_chunk, enum swap_from *ret_from)
 {
-	const struct entry_head *e = NULL;
+	struct entry_head *e = NULL;
 
 	lock_acquire(&t->lock);
 	uint32_t i = t->place[entry] / CHUNK_UNITS;
 	struct chunk *c = &t->chunk[i];
 	if (c->segment != NONE) {
-		e = (const struct entry_head *)(segment_addr(t->room, c->segment) +
-		                                t->place[entry] % CHUNK_UNITS * UNIT);
+		e = (struct entry_head *)(segment_addr(t->room, c->segment) +
+		                          t->place[entry] % CHUNK_UNITS * UNIT);
 		c->nr_pins++;
 		*ret_chunk = i;
-		/* Among the oldest quarter. */
+		/* Among the oldest quarter, and for the first time: once read from disk it would be
+		 * among the youngest. */
 		uint32_t oldest = t->age.first == NONE ? t->nr_closed : t->chunk[t->age.first].when;
-		*ret_from = c->list == LIST_MEMORY && c->when - oldest < (t->nr_closed - oldest) / 4
-		                ? SWAP_FROM_TIER_OLD
-		                : SWAP_FROM_TIER;
+		bool is_old = c->list == LIST_MEMORY && !(e->magic & ENTRY_HIT) &&
+		              c->when - oldest < (t->nr_closed - oldest) / 4;
+		if (is_old)
+			e->magic |= ENTRY_HIT;
+		*ret_from = is_old ? SWAP_FROM_TIER_OLD : SWAP_FROM_TIER;
 	}
 	lock_release(&t->lock);
 	return e;
@@ -251,7 +254,7 @@ static const struct entry_head *pin_in_memory(
 
 static int expand(struct tier *t, const struct entry_head *e, uint32_t entry, void *page)
 {
-	if (e->magic != ENTRY_MAGIC || e->entry != entry || e->bytes > CODEC_MAX_BYTES ||
+	if (!entry_has_magic(e) || e->entry != entry || e->bytes > CODEC_MAX_BYTES ||
 	    !room_expand(t->room, e + 1, e->bytes, page) ||
 	    page_checksum(page) != t->checksum[entry])
 		return -EBADMSG;

@@ -24,6 +24,7 @@ struct entry_head {
 };
 
 #define ENTRY_MAGIC 0x7a70u
+#define ENTRY_HIT   1u /* of magic: read from memory when it was among the oldest */
 
 enum chunk_list {
 	LIST_FREE, /* not in use */
@@ -85,6 +86,11 @@ struct tier {
 static inline uint32_t chunk_pages(const struct chunk *c)
 {
 	return (c->fill + UNITS_PER_PAGE - 1) / UNITS_PER_PAGE;
+}
+
+static inline bool entry_has_magic(const struct entry_head *e)
+{
+	return (e->magic & ~ENTRY_HIT) == ENTRY_MAGIC;
 }
 
 /* Units that @e takes, its page behind it. */

@@ -338,7 +338,7 @@ bool tier_clean_one(struct tier *t)
 		const struct entry_head *e = (const struct entry_head *)(desk + unit * UNIT);
 
 		/* What lies behind the last entry is of no kind. */
-		if (e->magic != ENTRY_MAGIC || e->bytes > CODEC_MAX_BYTES ||
+		if (!entry_has_magic(e) || e->bytes > CODEC_MAX_BYTES ||
 		    unit * UNIT + sizeof(*e) + e->bytes > iov.iov_len)
 			break;
 		if (rescue(t, i, unit, e))

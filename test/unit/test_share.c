@@ -25,6 +25,8 @@ Test(share, falls_to_nothing_within_a_second)
 		share = share_next(&e, share, share, STEP, LARGEST);
 	cr_expect_eq(share, SHARE_MIN);
 	cr_expect_leq(nr_looks, LOOKS_A_SECOND);
+	/* Soon, where not even what is there earns anything. */
+	cr_expect_leq(nr_looks, 8);
 	/* And at once where there is a share but nothing in it. */
 	cr_expect_eq(share_next(&e, LARGEST, 0, STEP, LARGEST), SHARE_MIN);
 }

@@ -450,6 +450,17 @@ Test(tier, incompressible, .init = open_tier, .fini = close_tier)
 	cr_expect_gt(s.packed_pages, 300);
 }
 
+static void write_packed(struct model *m)
+{
+	for (uint32_t i = 0; i < m->nr; i++) {
+		struct swap_page page = page_of(m->mem, m->stamp[i] = (i + 1) * 8 + 2);
+
+		swap_write(swap, &page, 1);
+		cr_assert_eq(page.result, 0);
+		m->ref[i] = page.ref;
+	}
+}
+
 /* Memory of pages that are freed here and there is given back, not only that of whole chunks. */
 Test(tier, holes_are_squeezed_out, .init = open_tier, .fini = close_tier)
 {
@@ -457,13 +468,7 @@ Test(tier, holes_are_squeezed_out, .init = open_tier, .fini = close_tier)
 	struct swap_stats s;
 
 	model_init(&m, 9, 1200);
-	for (uint32_t i = 0; i < m.nr; i++) {
-		struct swap_page page = page_of(m.mem, m.stamp[i] = (i + 1) * 8 + 2);
-
-		swap_write(swap, &page, 1);
-		cr_assert_eq(page.result, 0);
-		m.ref[i] = page.ref;
-	}
+	write_packed(&m);
 	swap_stats(swap, &s);
 	uint64_t before = s.tier_bytes;
 	for (uint32_t i = 0; i < m.nr; i++)
@@ -476,6 +481,67 @@ Test(tier, holes_are_squeezed_out, .init = open_tier, .fini = close_tier)
 	swap_stats(swap, &s);
 	cr_expect_leq(s.tier_bytes, before / 2);
 	swap_check(swap);
+	model_end(&m);
+	expect_empty();
+}
+
+static enum swap_from read_from(struct model *m, uint32_t i)
+{
+	struct swap_page page = {.buf = m->mem, .ref = m->ref[i]};
+
+	swap_read(swap, &page, 1, SWAP_SLEEP);
+	cr_assert_eq(page.result, 0);
+	expect_page(page.buf, m->stamp[i]);
+	return page.from;
+}
+
+/* A page that is read again and again would be read from disk but once without its place there. */
+Test(tier, an_old_entry_counts_once, .init = open_tier, .fini = close_tier)
+{
+	static struct model m;
+
+	model_init(&m, 3, 1200);
+	write_packed(&m);
+	cr_expect_eq(read_from(&m, 0), SWAP_FROM_TIER_OLD);
+	cr_expect_eq(read_from(&m, 0), SWAP_FROM_TIER);
+	cr_expect_eq(read_from(&m, m.nr - 1), SWAP_FROM_TIER);
+	/* Also when it was to disk and is read from there. */
+	swap_tier_share(swap, 0, 64);
+	for (int i = 0; i < 100; i++)
+		swap_tier_trim(swap);
+	cr_expect(read_from(&m, 0) == SWAP_FROM_GHOST || read_from(&m, 0) == SWAP_FROM_PACKED);
+	model_end(&m);
+	expect_empty();
+}
+
+static uint32_t nr_wanted(const struct model *m)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < m->nr; i++)
+		nr += swap_wants(swap, m->ref[i]);
+	return nr;
+}
+
+/* While offers do not pay, few are wanted, always the same: enough to see when they would. */
+Test(tier, few_are_wanted_while_that_does_not_pay, .init = open_tier, .fini = close_tier)
+{
+	static struct model m;
+
+	model_init(&m, 4, 1200);
+	write_packed(&m);
+	cr_expect_eq(nr_wanted(&m), 0); /* all are there */
+	swap_tier_share(swap, 0, 64);
+	for (int i = 0; i < 100; i++)
+		swap_tier_trim(swap);
+	swap_tier_share(swap, TIER_PAGES / 2, 64);
+	cr_expect_eq(nr_wanted(&m), m.nr);
+	swap_tier_offers(swap, false);
+	uint32_t few = nr_wanted(&m);
+	cr_expect(few > m.nr / 32 && few < m.nr / 8, "%u of %u", few, m.nr);
+	cr_expect_eq(nr_wanted(&m), few);
+	swap_tier_offers(swap, true);
+	cr_expect_eq(nr_wanted(&m), m.nr);
 	model_end(&m);
 	expect_empty();
 }
