@@ -7,6 +7,7 @@ run starts with empty swap.
 import os
 import pathlib
 import resource
+import signal
 import threading
 import time
 
@@ -67,12 +68,29 @@ class Cgroup:
             if self.has("memory.swap.max"):
                 self.write("memory.swap.max", "max" if may_swap else 0)
 
+    def signal(self, number):
+        for pid in self.read("cgroup.procs").split():
+            try:
+                os.kill(int(pid), number)
+            except ProcessLookupError:
+                pass
+
     def lower(self, limit):
-        """Set the limit while the program runs. What cannot be had now is tried again later."""
+        """Set the limit while the program runs. Return: done; what cannot be had now is tried again.
+        Version 1 reclaims before it sets, for ever beside a program that takes all that it frees: the
+        program stands still meanwhile. It would have had to reclaim as much itself."""
         try:
-            self.write("memory.limit_in_bytes" if self.is_v1 else "memory.max", limit)
+            if not self.is_v1:
+                self.write("memory.max", limit)
+                return True
+            self.signal(signal.SIGSTOP)
+            try:
+                self.write("memory.limit_in_bytes", limit)
+            finally:
+                self.signal(signal.SIGCONT)
         except OSError:
-            pass
+            return False
+        return True
 
     def stat(self):
         return {key: int(value) for key, value in
@@ -149,8 +167,7 @@ class Governor(Ticker):
         self.pool_peak = max(self.pool_peak, pool)
         self.store.bound(pool, self.total)
         limit = max(self.total - pool, self.total // 16)
-        if abs(limit - self.limit) >= 1 << 20:
-            self.cgroup.lower(limit)
+        if abs(limit - self.limit) >= 1 << 20 and self.cgroup.lower(limit):
             self.limit = limit
 
 
