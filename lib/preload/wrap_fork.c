@@ -14,6 +14,7 @@
 
 #include "base/sys.h"
 #include "pager/pager.h"
+#include "preload/elf_import.h"
 #include "preload/bounce.h"
 #include "preload/real.h"
 
@@ -137,6 +138,8 @@ __asm__(".text\n"
         "	sub $8, %rsp\n"
         "	call fl_vfork_before\n"
         "	add $8, %rsp\n"
+        "	cmp $2, %eax\n"
+        "	je fork@PLT\n"
         "	pop %rdi\n"
         "	mov %eax, %esi\n"
         "	mov $58, %eax\n" /* SYS_vfork */
@@ -149,12 +152,22 @@ __asm__(".text\n"
         "1:	ret\n"
         ".size vfork, . - vfork\n");
 
+/*
+ * Whether the program itself calls ptrace(). Its vforked child may ask to be traced before it
+ * execs, and then stops at each signal, those of the pager and the guard included, while its tracer
+ * waits in vfork() for the exec: for ever. After a fork it can wait for the stop.
+ */
+static bool is_tracer(void)
+{
+	return elf_imports("ptrace");
+}
+
 __attribute__((used, visibility("hidden"))) int fl_vfork_before(void);
 __attribute__((used, visibility("hidden"))) pid_t fl_vfork_after(long pid, int is_counted);
 
 int fl_vfork_before(void)
 {
-	return pager_vfork_prepare();
+	return is_tracer() ? 2 : pager_vfork_prepare();
 }
 
 /* In the parent; @is_counted is what before() said. */
