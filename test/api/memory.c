@@ -116,7 +116,8 @@ static void ram_changes(bool is_under)
 	EXPECT(!fl_set_ram(12 * MIB));
 	for (size_t i = 0; i < 12 * MIB / PAGE; i++)
 		(void)*(volatile uint64_t *)word(at, i);
-	EXPECT(stats().used_bytes > 10 * MIB);
+	/* Pool and watermarks may keep a quarter free: four threads were at it a moment ago. */
+	EXPECT(stats().used_bytes >= 9 * MIB);
 	EXPECT(!fl_set_ram(2 * MIB) && stats().used_bytes <= 2 * MIB);
 	for (size_t i = 0; i < NR_PAGES; i++)
 		EXPECT(*word(at, i) == (uint64_t)(uintptr_t)word(at, i) + 2);
