@@ -57,9 +57,12 @@ void pager_check(void)
 		return;
 	uint64_t mask = sys_signals_block(false);
 	pager_stop();
+	/* It moves the tier's memory also while nothing is reclaimed. */
+	reclaim_park();
 	reclaim_stop();
 	check_all();
 	reclaim_go_on();
+	reclaim_unpark();
 	pager_go_on();
 	sys_signals_restore(mask);
 }
