@@ -88,6 +88,13 @@ long mapping_populate(uintptr_t start, uintptr_t end, enum populate how)
 
 /* --- madvise --- */
 
+static bool is_evictable(uint64_t pte)
+{
+	enum page_state state = pte_state(pte);
+
+	return (state == PAGE_MAPPED || state == PAGE_HELD) && !(pte & (PTE_BUSY | PTE_LOCKED));
+}
+
 /* Frames of pages of [vpn, stop), in one L1 table, that may be evicted. Return: how many there are;
  * @max at most are written. */
 static uint32_t evictable(
@@ -99,9 +106,8 @@ static uint32_t evictable(
 	lock_acquire(leaf.lock);
 	for (; vpn.v < stop.v; vpn.v++) {
 		uint64_t pte = *leaf_pte(leaf, vpn);
-		enum page_state state = pte_state(pte);
 
-		if ((state != PAGE_MAPPED && state != PAGE_HELD) || pte & (PTE_BUSY | PTE_LOCKED))
+		if (!is_evictable(pte))
 			continue;
 		if (nr < max)
 			ret_frames[nr] = pte_frame(pte);
@@ -109,6 +115,26 @@ static uint32_t evictable(
 	}
 	lock_release(leaf.lock);
 	return nr;
+}
+
+/* What is resident is the first to be evicted when there is need. */
+static void make_cold(uintptr_t start, uintptr_t end)
+{
+	struct vpn vpn = vpn_of(MAX(start, WINDOW_START)), last = vpn_of(MIN(end, WINDOW_END));
+
+	for (; (vpn = ptab_next(&pg.ptab, vpn, last)).v < last.v; vpn = leaf_end(vpn)) {
+		struct vpn stop = {MIN(leaf_end(vpn).v, last.v)};
+		struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
+		struct frame_nr frames[PTAB_ENTRIES];
+		uint32_t nr = 0;
+
+		lock_acquire(leaf.lock);
+		for (struct vpn page = vpn; page.v < stop.v; page.v++)
+			if (is_evictable(*leaf_pte(leaf, page)))
+				frames[nr++] = pte_frame(*leaf_pte(leaf, page));
+		reclaim_cold(frames, nr);
+		lock_release(leaf.lock);
+	}
 }
 
 /* Evict what is resident, however recently it was used, until that gets no further. */
@@ -242,10 +268,13 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 		return err;
 	if (advice == MADV_WILLNEED) {
 		mapping_populate(addr, addr + bytes, POPULATE_SWAPPED);
-	} else if (advice == MADV_PAGEOUT) {
+	} else if (advice == MADV_PAGEOUT || advice == MADV_COLD) {
 		mask = sys_signals_block(false);
 		pager_enter();
-		page_out(addr, addr + bytes);
+		if (advice == MADV_PAGEOUT)
+			page_out(addr, addr + bytes);
+		else
+			make_cold(addr, addr + bytes);
 		pager_leave();
 		sys_signals_restore(mask);
 	}

@@ -64,7 +64,9 @@ struct pager {
 	struct lock reclaim_lock; /* rank LOCK_RECLAIM */
 	struct lock policy_lock;  /* rank LOCK_POLICY */
 	const struct policy_ops *policy_ops;
-	struct policy *policy;                    /* [policy_lock] */
+	uint32_t cold_hand,
+	    nr_cold_left;      /* [policy_lock] frames still to be looked at for FRAME_COLD */
+	struct policy *policy; /* [policy_lock] */
 	_Atomic uint32_t places_low, places_high; /* watermarks of frames_room() */
 	_Atomic uint32_t withheld; /* places kept back: RAM that may be raised (budget.c) */
 	uint32_t hold_reserve;     /* [const] buffers that the trap TLB leaves to others */
@@ -163,6 +165,10 @@ uint32_t reclaim_batch_try(void);
 /* Evict these, at most MAX_BATCH, as if the policy had chosen them; one that has another page by
  * now, harmlessly too. Context: thread, nothing held. */
 void reclaim_frames(const struct frame_nr *frames, uint32_t nr);
+
+/* Evict these before what the policy would choose, when there is need. The caller holds what keeps
+ * their pages in them. Context: thread, an L1 lock held. */
+void reclaim_cold(const struct frame_nr *frames, uint32_t nr);
 
 /* Return when @nr places and buffers may be had, or perhaps fewer, but one at least (0: only a
  * buffer): reclaims, or waits for whoever does. Ends the process if swap is full and nothing can be

@@ -34,8 +34,8 @@
 
 static void clear_chosen(struct frame_nr nr)
 {
-	atomic_fetch_and(
-	    &frame_of(&pg.frames, nr)->flags, (uint8_t) ~(FRAME_CHOSEN | FRAME_WATCHED));
+	atomic_fetch_and(&frame_of(&pg.frames, nr)->flags,
+	    (uint8_t) ~(FRAME_CHOSEN | FRAME_WATCHED | FRAME_COLD));
 }
 
 static bool is_chosen(struct frame_nr nr)
@@ -80,16 +80,62 @@ static void policy_held(struct frame_nr nr)
 	lock_release(&pg.policy_lock);
 }
 
+/* To the policy, the pages of @choices are gone. [policy lock] */
+static void choose_ourselves(const struct choice *choices, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		pg.policy_ops->removed(pg.policy, choices[i].frame);
+		clear_chosen(choices[i].frame);
+		atomic_fetch_or(&frame_of(&pg.frames, choices[i].frame)->flags, FRAME_CHOSEN);
+	}
+}
+
+/* Pages that the program has called cold: one round over the frames finds all of them. [policy
+ * lock] */
+static uint32_t choose_cold(struct choice *ret_choices, uint32_t max)
+{
+	uint32_t nr = 0;
+
+	for (; pg.nr_cold_left && nr < max; pg.nr_cold_left--) {
+		struct frame_nr frame = {pg.cold_hand};
+
+		pg.cold_hand = (pg.cold_hand + 1) % pg.frames.nr_frames;
+		if (atomic_load(&frame_of(&pg.frames, frame)->flags) & FRAME_COLD)
+			ret_choices[nr++] = (struct choice){.frame = frame, .what = CHOICE_EVICT};
+	}
+	choose_ourselves(ret_choices, nr);
+	return nr;
+}
+
 static uint32_t policy_choose(struct choice *ret_choices, uint32_t nr)
 {
 	lock_acquire(&pg.policy_lock);
-	nr = pg.policy_ops->choose(pg.policy, ret_choices, nr);
-	for (uint32_t i = 0; i < nr; i++) {
-		clear_chosen(ret_choices[i].frame);
-		atomic_fetch_or(&frame_of(&pg.frames, ret_choices[i].frame)->flags, FRAME_CHOSEN);
+	uint32_t nr_cold = choose_cold(ret_choices, nr);
+	if (nr_cold) {
+		nr = nr_cold;
+	} else {
+		nr = pg.policy_ops->choose(pg.policy, ret_choices, nr);
+		for (uint32_t i = 0; i < nr; i++) {
+			clear_chosen(ret_choices[i].frame);
+			atomic_fetch_or(
+			    &frame_of(&pg.frames, ret_choices[i].frame)->flags, FRAME_CHOSEN);
+		}
 	}
 	lock_release(&pg.policy_lock);
 	return nr;
+}
+
+void reclaim_cold(const struct frame_nr *frames, uint32_t nr)
+{
+	lock_acquire(&pg.policy_lock);
+	for (uint32_t i = 0; i < nr; i++) {
+		struct frame *f = frame_of(&pg.frames, frames[i]);
+
+		if (!(atomic_load(&f->flags) & (FRAME_CHOSEN | FRAME_WRITING)))
+			atomic_fetch_or(&f->flags, FRAME_COLD);
+	}
+	pg.nr_cold_left = pg.frames.nr_frames;
+	lock_release(&pg.policy_lock);
 }
 
 /* --- stage 1: unmapping --- */
@@ -449,11 +495,9 @@ void reclaim_frames(const struct frame_nr *frames, uint32_t nr)
 
 	lock_acquire(&pg.reclaim_lock);
 	lock_acquire(&pg.policy_lock);
-	for (uint32_t i = 0; i < nr; i++) {
+	for (uint32_t i = 0; i < nr; i++)
 		choices[i] = (struct choice){.frame = frames[i], .what = CHOICE_EVICT};
-		pg.policy_ops->removed(pg.policy, frames[i]);
-		atomic_fetch_or(&frame_of(&pg.frames, frames[i])->flags, FRAME_CHOSEN);
-	}
+	choose_ourselves(choices, nr);
 	lock_release(&pg.policy_lock);
 	unmap_choices(choices, nr);
 	/* What others go on queueing meanwhile is not this one's business. */

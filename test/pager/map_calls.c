@@ -130,6 +130,29 @@ static void test_access_advice(void)
 	CHECK(munmap(moved, 64 * PAGE_BYTES) == 0);
 }
 
+/* Of two halves that were used alike, the cold one goes first; and nothing goes without need. */
+static void test_cold(void)
+{
+	char *p = map(96, RW, 0), *q = map(40, RW, 0);
+
+	CHECK(madvise(p, 96 * PAGE_BYTES, MADV_RANDOM) == 0);
+	CHECK(madvise(q, 40 * PAGE_BYTES, MADV_RANDOM) == 0);
+	for (int round = 0; round < 2; round++) {
+		char *cold = round ? p + 48 * PAGE_BYTES : p;
+
+		fill(p, 96, 5);
+		CHECK(is_filled(p, 96, 5));
+		int before = nr_resident(p, 96);
+		CHECK(before > 80 && madvise(cold, 48 * PAGE_BYTES, MADV_COLD) == 0);
+		CHECK(nr_resident(p, 96) == before);
+		fill(q, 40, 6);
+		CHECK(nr_resident(cold, 48) < nr_resident(round ? p : p + 48 * PAGE_BYTES, 48));
+		CHECK(is_filled(p, 96, 5) && is_filled(q, 40, 6));
+		CHECK(madvise(q, 40 * PAGE_BYTES, MADV_PAGEOUT) == 0);
+	}
+	CHECK(munmap(p, 96 * PAGE_BYTES) == 0 && munmap(q, 40 * PAGE_BYTES) == 0);
+}
+
 static void test_lock(void)
 {
 	char *locked = map(40, RW, 0), *p = map(1024, RW, 0);
@@ -424,6 +447,7 @@ int main(int argc, char **argv)
 	CHECK(is_paged);
 	test_residency();
 	test_access_advice();
+	test_cold();
 	test_lock();
 	test_lock_limit();
 	test_limits();
