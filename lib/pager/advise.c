@@ -324,6 +324,24 @@ long pager_mincore(uintptr_t addr, size_t len, unsigned char *vec)
 	return mapping_end(mask, mincore_pieces(addr, addr + bytes, vec));
 }
 
+size_t pager_reach(uintptr_t addr, size_t len, int prot)
+{
+	uintptr_t end = addr + len, at = addr;
+
+	if (!pg.running || end < addr || !touches_window(addr, len))
+		return len;
+	uint64_t mask = sys_signals_block(false);
+	pager_enter();
+	for (struct piece p; at < end; at = p.end) {
+		p = mapping_piece(at, end);
+		if (p.kind == PIECE_HOLE || (p.kind == PIECE_MANAGED && !(p.r.prot & prot)))
+			break;
+	}
+	pager_leave();
+	sys_signals_restore(mask);
+	return at - addr;
+}
+
 long pager_msync(uintptr_t addr, size_t len, int flags)
 {
 	size_t bytes = page_round_up(len);

@@ -11,7 +11,10 @@
 #include "pager/mapping.h"
 
 #include <errno.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
 
 #include "base/ensure.h"
 
@@ -340,23 +343,56 @@ static bool is_gone(uintptr_t start, uintptr_t end)
 	return false;
 }
 
-/* Whatever is not managed at a fixed address, at least partly in the window. */
-static long mmap_foreign(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset)
+/* What the kernel is to map at a fixed address, in the window at least partly. */
+struct foreign {
+	uintptr_t addr;
+	size_t len;
+	int prot, flags, fd; /* fd: for shmat, the segment */
+	off_t offset;
+	bool is_segment;
+};
+
+static long map_foreign(const struct foreign *f)
 {
+	uintptr_t end = f->addr + f->len;
+
 	/* Our own pages lie above the window. */
-	if (addr + len > SYS_GATE_PAGE)
+	if (end > SYS_GATE_PAGE)
 		return -ENOMEM;
-	long result = source_flush(addr, addr + len);
+	long result = source_flush(f->addr, end);
 	if (result)
 		return result;
-	mapping_hold_still(addr, addr + len);
-	result = raw_mmap(addr, len, prot, flags, fd, offset);
+	mapping_hold_still(f->addr, end);
+	result = f->is_segment ? sys_call3(SYS_shmat, f->fd, (long)f->addr, f->flags)
+	                       : raw_mmap(f->addr, f->len, f->prot, f->flags, f->fd, f->offset);
 	if (result >= 0)
-		mapping_replaced(addr, addr + len, prot);
-	else if (is_gone(addr, addr + len))
-		mapping_replaced(addr, addr + len, -1);
+		mapping_replaced(f->addr, end, f->prot);
+	else if (is_gone(f->addr, end))
+		mapping_replaced(f->addr, end, -1);
 	reclaim_go_on();
 	return result;
+}
+
+long pager_shmat(int id, uintptr_t addr, int flags)
+{
+	uintptr_t at = flags & SHM_RND ? addr & ~(uintptr_t)PAGE_MASK : addr;
+	struct shmid_ds segment;
+
+	if (!pg.running || !addr || at & PAGE_MASK ||
+	    sys_call3(SYS_shmctl, id, IPC_STAT, (long)&segment))
+		return sys_call3(SYS_shmat, id, (long)addr, flags);
+	struct foreign f = {
+	    .addr = at,
+	    .len = page_round_up(segment.shm_segsz),
+	    .prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE),
+	    .flags = flags,
+	    .fd = id,
+	    .is_segment = true,
+	};
+	if (!touches_window(f.addr, f.len))
+		return sys_call3(SYS_shmat, id, (long)addr, flags);
+	uint64_t mask = mapping_begin(f.addr, f.addr + f.len);
+	return mapping_end(mask, map_foreign(&f));
 }
 
 static long mmap_managed(uintptr_t addr, size_t len, int prot, int flags)
@@ -409,7 +445,12 @@ long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t o
 	if (is_ours && !atomic_load(&pg.stays_resident)) /* still, now that the lock is held */
 		result = mmap_managed(addr, len, prot, flags);
 	else if (is_fixed)
-		result = mmap_foreign(addr, len, prot, flags, fd, offset);
+		result = map_foreign(&(struct foreign){.addr = addr,
+		    .len = len,
+		    .prot = prot,
+		    .flags = flags,
+		    .fd = fd,
+		    .offset = offset});
 	else
 		result =
 		    raw_mmap(touches_window(addr, len) ? 0 : addr, len, prot, flags, fd, offset);

@@ -85,6 +85,13 @@ long pager_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags, uint
 long pager_mprotect(uintptr_t addr, size_t len, int prot);
 long pager_madvise(uintptr_t addr, size_t len, int advice);
 long pager_msync(uintptr_t addr, size_t len, int flags);
+long pager_shmat(int id, uintptr_t addr, int flags);
+
+/* How many of @len bytes at @addr the program may use as @prot, PROT_READ or PROT_WRITE, before the
+ * first that it may not; what is not managed is taken to be usable where anything is mapped.
+ * Context: thread. */
+size_t pager_reach(uintptr_t addr, size_t len, int prot);
+
 /* @vec is unmanaged. A managed page is resident when it has a frame. */
 long pager_mincore(uintptr_t addr, size_t len, unsigned char *vec);
 

@@ -75,6 +75,10 @@ const struct guard_info *guard_info(long nr);
 
 /* --- copying that survives bad addresses: guard_copy.c ------------------------------------ */
 
+/* Whether a call that reads (@is_write: writes out) @len bytes at @addr comes to an end of what the
+ * program may use there. */
+bool guard_has_end(uintptr_t addr, size_t len, bool is_write);
+
 /* Return: how many bytes at the end could not be copied. Context: any. */
 size_t guard_copy(void *dst, const void *src, size_t len);
 /* Make the page of @addr present. Return: whether it can be read / written. Context: any. */

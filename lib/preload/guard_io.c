@@ -8,17 +8,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/sys.h"
+#include "pager/pager.h"
 #include "preload/guard.h"
 
 #define SMALL_BYTES  ((size_t)64 << 10)
 #define APPEND_BYTES ((size_t)16 << 20) /* most unmanaged memory that one transfer may cost */
 #define MAX_RW_BYTES ((size_t)INT_MAX & ~PAGE_MASK) /* the kernel's own limit */
 #define MAX_IOV      1024u
+#define MAX_RETRIES  8 /* of a call that most likely has to fail */
 
 struct io {
 	struct guard_iov data;
@@ -172,6 +175,63 @@ static long do_piece(struct io *io, void *buf, size_t len, size_t done, bool *re
 	return stored ? (long)stored : -EFAULT;
 }
 
+/* Whether what the call is to use ends in a hole, or in what it may not use. */
+static bool has_end(const struct io *io)
+{
+	for (unsigned long i = 0; i < io->data.nr; i++)
+		if (guard_has_end(
+		        (uintptr_t)io->data.v[i].iov_base, io->data.v[i].iov_len, io->is_write))
+			return true;
+	return false;
+}
+
+/* What a file loses nothing by is done in pieces, up to the end. */
+static bool is_whole(int fd)
+{
+	struct stat st;
+
+	return !sys_call2(SYS_fstat, fd, (long)&st) && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode);
+}
+
+bool guard_has_end(uintptr_t addr, size_t len, bool is_write)
+{
+	return (in_window(addr) || in_window(addr + len)) &&
+	       pager_reach(addr, len, is_write ? PROT_READ : PROT_WRITE) < len;
+}
+
+/*
+ * The kernel alone says what becomes of data for which there is not all of the room: it stays in a
+ * pipe, is lost with a datagram. It is given the program's own memory, made present from the end.
+ */
+static long transfer_in_place(struct io *io)
+{
+	long result = -EFAULT;
+	bool is_again = !io->is_socket || is_stream_socket(io->fd);
+
+	for (int i = 0; i < (is_again ? MAX_RETRIES : 1) && result == -EFAULT; i++) {
+		for (unsigned long k = io->data.nr; k-- > 0;) {
+			uintptr_t start = (uintptr_t)io->data.v[k].iov_base;
+			size_t len = pager_reach(start, MIN(io->data.v[k].iov_len, SMALL_BYTES),
+			    io->is_write ? PROT_READ : PROT_WRITE);
+
+			for (uintptr_t at = start + len; at > start;
+			     at = MAX(start, (at - 1) & ~PAGE_MASK))
+				if (io->is_write)
+					guard_touch_read(at - 1);
+				else
+					guard_touch_write(at - 1);
+		}
+		if (io->is_socket)
+			result = sys_call6(io->is_write ? SYS_sendto : SYS_recvfrom, io->fd,
+			    (long)io->one.iov_base, (long)io->one.iov_len, io->flags, 0, 0);
+		else
+			result = sys_call6(io->is_write ? SYS_pwritev2 : SYS_preadv2, io->fd,
+			    (long)io->data.v, (long)io->data.nr, io->has_offset ? io->offset : -1,
+			    0, io->flags);
+	}
+	return result;
+}
+
 static long transfer(struct io *io, struct bounce *b)
 {
 	struct plan plan = plan_transfer(io);
@@ -181,6 +241,8 @@ static long transfer(struct io *io, struct bounce *b)
 
 	if (!buf)
 		return -ENOMEM;
+	if (UNLIKELY(has_end(io)) && is_whole(io->fd))
+		return transfer_in_place(io);
 	do {
 		long n = do_piece(io, buf, MIN(size, io->data.total - done), done, &is_last);
 
@@ -242,8 +304,9 @@ long guard_io(const struct guard_trap *t)
 	if (has_array(t->nr))
 		result =
 		    guard_iov_load(&io.data, &b, (uintptr_t)t->args[1], (unsigned long)t->args[2]);
-	else if ((ssize_t)t->args[2] < 0)
-		result = -EINVAL;
+	else if ((ssize_t)t->args[2] < 0) /* the kernel looks at the descriptor first */
+		result =
+		    sys_call4(t->nr, t->args[0], t->args[1], t->args[2], t->args[3]) ?: -EFAULT;
 	else
 		guard_iov_single(&io.data, &io.one, (uintptr_t)t->args[1], (size_t)t->args[2]);
 	if (!result)

@@ -266,9 +266,37 @@ long guard_msg(const struct guard_trap *t)
 		return with_headers(t);
 	if (t->nr == SYS_sendto && t->args[3] & MSG_ZEROCOPY)
 		return send_zerocopy(t);
-	if (!t->args[4] && (size_t)t->args[2] > SMALL_BYTES)
+	if (!t->args[4] &&
+	    ((size_t)t->args[2] > SMALL_BYTES ||
+	        guard_has_end((uintptr_t)t->args[1], (size_t)t->args[2], t->nr == SYS_sendto)))
 		return guard_io_stream(t);
 	return guard_with(t, t->nr == SYS_sendto ? send_args : recv_args);
+}
+
+/* Within one process no page need be there for longer than it takes to copy it. */
+static long copy_within(struct guard_iov *to, struct guard_iov *from, struct bounce *b)
+{
+	size_t done = 0, total = MIN(to->total, from->total);
+	char *mem = bounce_alloc(b, BOUNCE_CHUNK_BYTES);
+
+	if (!mem)
+		return -ENOMEM;
+	while (done < total) {
+		size_t len = MIN(total - done, BOUNCE_CHUNK_BYTES);
+		size_t got = guard_iov_gather(from, mem, len);
+		size_t put = guard_iov_scatter(to, mem, got);
+
+		done += put;
+		if (put < len)
+			return done ? (long)done : -EFAULT;
+	}
+	return (long)done;
+}
+
+/* @pid may be any thread's of ours. */
+static bool is_ourselves(long pid)
+{
+	return sys_call3(SYS_tgkill, sys_call0(SYS_getpid), pid, 0) == 0;
 }
 
 /* args: pid, local array, its length, remote array, its length, flags. */
@@ -282,6 +310,9 @@ static long process_vm(const struct guard_trap *t, struct bounce *b)
 		err = guard_iov_load(&remote, b, (uintptr_t)t->args[3], (unsigned long)t->args[4]);
 	if (err)
 		return err;
+	if (!t->args[5] && is_ourselves(t->args[0]))
+		return t->nr == SYS_process_vm_writev ? copy_within(&remote, &local, b)
+		                                      : copy_within(&local, &remote, b);
 	void *mem = bounce_alloc(b, local.total + 1);
 	if (!mem || !all)
 		return -ENOMEM;
@@ -291,8 +322,6 @@ static long process_vm(const struct guard_trap *t, struct bounce *b)
 		if (!all->iov_len && local.total)
 			return -EFAULT;
 	}
-	if (t->args[0] == sys_call0(SYS_getpid))
-		touch_data(&remote);
 	long n =
 	    sys_call6(t->nr, t->args[0], (long)all, 1, (long)remote.v, (long)remote.nr, t->args[5]);
 	if (n <= 0 || t->nr == SYS_process_vm_writev)

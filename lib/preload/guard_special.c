@@ -91,7 +91,11 @@ static long mapping(const struct guard_trap *t)
 		return mincore_call(t);
 	case 462: /* mseal: the pager could not take such pages away */
 		return -ENOSYS;
-	default: /* shmat, shmdt, remap_file_pages: never over managed memory */
+	case SYS_shmat:
+		return pager_shmat((int)t->args[0], (uintptr_t)t->args[1], (int)t->args[2]);
+	case SYS_shmdt:
+		return sys_call1(SYS_shmdt, t->args[0]);
+	default: /* remap_file_pages: never over managed memory */
 		return -EINVAL;
 	}
 }

@@ -216,6 +216,9 @@ static int clone_copying(
 {
 	struct entry entry = {fn, arg};
 
+	/* Two pagers cannot share descriptors: what one closes is the other's swap. */
+	flags &= ~CLONE_FILES;
+
 	if (!real_clone)
 		resolve(); /* not between prepare and parent: memory is out of reach there */
 	int err = pager_fork_prepare();
@@ -239,6 +242,13 @@ EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
 	more.tls = va_arg(args, void *);
 	more.child_tid = va_arg(args, void *);
 	va_end(args);
+	/* Who does not say so in the flags has not passed them: what was found is of no kind. */
+	if (!(flags & (CLONE_PARENT_SETTID | CLONE_PIDFD)))
+		more.parent_tid = NULL;
+	if (!(flags & CLONE_SETTLS))
+		more.tls = NULL;
+	if (!(flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)))
+		more.child_tid = NULL;
 	if (!fn || !stack || !pager_is_running())
 		return NEED(clone)(
 		    fn, stack, flags, arg, more.parent_tid, more.tls, more.child_tid);

@@ -55,6 +55,7 @@ static long fork_by_clone(const long a[NR_ARGS])
 	int parent_tid = 0, child_tid = 0;
 
 	memcpy(real, a, sizeof(real));
+	real[0] &= ~(long)CLONE_FILES; /* as clone() */
 	if (is_managed(a[2]))
 		real[2] = (long)&parent_tid;
 	if (is_managed(a[3]))
@@ -89,6 +90,7 @@ static long fork_by_clone3(struct clone_args *args, size_t bytes)
 	uint64_t user_pidfd, user_parent, user_child;
 	const long a[NR_ARGS] = {(long)args, (long)bytes};
 
+	args->flags &= ~(__u64)CLONE_FILES; /* as clone() */
 	redirect(&args->pidfd, &pidfd, &user_pidfd);
 	redirect(&args->parent_tid, &parent_tid, &user_parent);
 	redirect(&args->child_tid, &child_tid, &user_child);

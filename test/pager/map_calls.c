@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/shm.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,27 +131,49 @@ static void test_access_advice(void)
 	CHECK(munmap(moved, 64 * PAGE_BYTES) == 0);
 }
 
+static void test_segment(void)
+{
+	int id = shmget(IPC_PRIVATE, 1024 * PAGE_BYTES, 0600);
+	char *a = map(1024, RW, 0), *hole = map(1024, RW, 0);
+
+	CHECK(id >= 0);
+	fill(a, 1024, 4);
+	CHECK(munmap(hole, 1024 * PAGE_BYTES) == 0);
+	char *s = shmat(id, hole, 0);
+	CHECK(s == hole);
+	fill(s, 1024, 5);
+	CHECK(shmat(id, a, 0) == (void *)-1 && errno == EINVAL && is_filled(a, 1024, 4));
+	CHECK(shmat(id, a, SHM_REMAP) == a && is_filled(a, 1024, 5));
+	fill(a, 1024, 6);
+	CHECK(is_filled(s, 1024, 6));
+	CHECK(shmdt(s) == 0 && shmdt(a) == 0 && shmctl(id, IPC_RMID, 0) == 0);
+	s = mmap(hole, 1024 * PAGE_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK(s == hole && !*s);
+	fill(s, 1024, 7);
+	CHECK(is_filled(s, 1024, 7) && munmap(s, 1024 * PAGE_BYTES) == 0);
+}
+
 /* Of two halves that were used alike, the cold one goes first; and nothing goes without need. */
 static void test_cold(void)
 {
-	char *p = map(96, RW, 0), *q = map(40, RW, 0);
+	char *p = map(96, RW, 0), *q = map(60, RW, 0);
 
 	CHECK(madvise(p, 96 * PAGE_BYTES, MADV_RANDOM) == 0);
-	CHECK(madvise(q, 40 * PAGE_BYTES, MADV_RANDOM) == 0);
+	CHECK(madvise(q, 60 * PAGE_BYTES, MADV_RANDOM) == 0);
 	for (int round = 0; round < 2; round++) {
 		char *cold = round ? p + 48 * PAGE_BYTES : p;
 
 		fill(p, 96, 5);
 		CHECK(is_filled(p, 96, 5));
-		int before = nr_resident(p, 96);
+		unsigned before = nr_resident(p, 96);
 		CHECK(before > 80 && madvise(cold, 48 * PAGE_BYTES, MADV_COLD) == 0);
 		CHECK(nr_resident(p, 96) == before);
-		fill(q, 40, 6);
+		fill(q, 60, 6);
 		CHECK(nr_resident(cold, 48) < nr_resident(round ? p : p + 48 * PAGE_BYTES, 48));
-		CHECK(is_filled(p, 96, 5) && is_filled(q, 40, 6));
-		CHECK(madvise(q, 40 * PAGE_BYTES, MADV_PAGEOUT) == 0);
+		CHECK(is_filled(p, 96, 5) && is_filled(q, 60, 6));
+		CHECK(madvise(q, 60 * PAGE_BYTES, MADV_PAGEOUT) == 0);
 	}
-	CHECK(munmap(p, 96 * PAGE_BYTES) == 0 && munmap(q, 40 * PAGE_BYTES) == 0);
+	CHECK(munmap(p, 96 * PAGE_BYTES) == 0 && munmap(q, 60 * PAGE_BYTES) == 0);
 }
 
 static void test_lock(void)
@@ -448,6 +471,7 @@ int main(int argc, char **argv)
 	test_residency();
 	test_access_advice();
 	test_cold();
+	test_segment();
 	test_lock();
 	test_lock_limit();
 	test_limits();

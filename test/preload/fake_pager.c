@@ -79,6 +79,9 @@ static int move(uintptr_t to, uintptr_t from)
 	for (;;) {
 		long err = sys_call3(SYS_ioctl, uffd, (long)UFFDIO_MOVE, (long)&m);
 
+		/* Moved, and interrupted afterwards. */
+		if (m.move == (__s64)PAGE_BYTES)
+			return 0;
 		if (err != -EAGAIN && err != -EBUSY)
 			return (int)err;
 		if (err == -EBUSY && to >= SHADOW)
@@ -304,6 +307,21 @@ long pager_mlockall(int flags)
 long pager_munlockall(void)
 {
 	return 0;
+}
+
+size_t pager_reach(uintptr_t addr, size_t len, int prot)
+{
+	size_t done = 0;
+
+	while (done < len &&
+	       (!is_region(addr + done) || prots[(addr + done - WINDOW_START) / PAGE_BYTES] & prot))
+		done += PAGE_BYTES - ((addr + done) & PAGE_MASK);
+	return MIN(done, len);
+}
+
+long pager_shmat(int id, uintptr_t addr, int flags)
+{
+	return sys_call3(SYS_shmat, id, (long)addr, flags);
 }
 
 bool pager_is_running(void)
