@@ -95,11 +95,12 @@ static void take_away(size_t page)
 {
 	if (states[page] != STATE_THERE || stays_resident)
 		return;
-	/* Fails on what is not writable or in use by the kernel: then it stays. Under load a page
-	 * was found moved, once in a hundred programs, that MOVE had not said so of: after EAGAIN,
-	 * the next try says that there is none. */
+	/* Fails on what is not writable or in use by the kernel: then it stays. Linux 6.18 that has
+	 * to try a second time, under load, keeps the EAGAIN of the first although it succeeds,
+	 * tries a third time, and says EEXIST: moved, as nothing else fills a place of the shadow.
+	 */
 	int err = move(SHADOW + page * PAGE_BYTES, page_addr(page));
-	if (!err || err == -ENOENT) {
+	if (!err || err == -EEXIST) {
 		states[page] = STATE_AWAY;
 		atomic_fetch_add_explicit(&nr_moves, 1, memory_order_relaxed);
 	}
