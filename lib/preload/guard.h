@@ -75,9 +75,12 @@ const struct guard_info *guard_info(long nr);
 
 /* --- copying that survives bad addresses: guard_copy.c ------------------------------------ */
 
+struct guard_iov;
+
 /* Whether a call that reads (@is_write: writes out) @len bytes at @addr comes to an end of what the
  * program may use there. */
 bool guard_has_end(uintptr_t addr, size_t len, bool is_write);
+bool guard_iov_has_end(const struct guard_iov *x, bool is_write);
 
 /* Return: how many bytes at the end could not be copied. Context: any. */
 size_t guard_copy(void *dst, const void *src, size_t len);

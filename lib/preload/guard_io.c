@@ -175,12 +175,10 @@ static long do_piece(struct io *io, void *buf, size_t len, size_t done, bool *re
 	return stored ? (long)stored : -EFAULT;
 }
 
-/* Whether what the call is to use ends in a hole, or in what it may not use. */
-static bool has_end(const struct io *io)
+bool guard_iov_has_end(const struct guard_iov *x, bool is_write)
 {
-	for (unsigned long i = 0; i < io->data.nr; i++)
-		if (guard_has_end(
-		        (uintptr_t)io->data.v[i].iov_base, io->data.v[i].iov_len, io->is_write))
+	for (unsigned long i = 0; i < x->nr; i++)
+		if (guard_has_end((uintptr_t)x->v[i].iov_base, x->v[i].iov_len, is_write))
 			return true;
 	return false;
 }
@@ -241,7 +239,7 @@ static long transfer(struct io *io, struct bounce *b)
 
 	if (!buf)
 		return -ENOMEM;
-	if (UNLIKELY(has_end(io)) && is_whole(io->fd))
+	if (UNLIKELY(guard_iov_has_end(&io->data, io->is_write)) && is_whole(io->fd))
 		return transfer_in_place(io);
 	do {
 		long n = do_piece(io, buf, MIN(size, io->data.total - done), done, &is_last);

@@ -30,7 +30,8 @@ struct msg {
 
 struct msgs {
 	const struct guard_trap *trap;
-	bool is_send, is_vector, is_zerocopy;
+	bool is_send, is_vector;
+	bool in_place; /* the kernel gets the program's own buffers */
 	unsigned nr;
 	struct msg *m;
 	struct mmsghdr *real; /* what the kernel gets */
@@ -76,7 +77,7 @@ static int load(struct msgs *s, unsigned i, size_t *bytes)
 	if (err)
 		return err;
 	*bytes += align16(name_bytes(&m->user)) + align16(control_bytes(&m->user));
-	if (!s->is_zerocopy)
+	if (!s->in_place)
 		*bytes += align16(m->data.total);
 	return 0;
 }
@@ -104,7 +105,7 @@ static char *fill(struct msgs *s, unsigned i, char *mem)
 		    guard_copy(real->msg_control, m->user.msg_control, real->msg_controllen))
 			return NULL;
 	}
-	if (s->is_zerocopy) {
+	if (s->in_place) {
 		real->msg_iov = m->data.v;
 		return mem;
 	}
@@ -130,6 +131,9 @@ static int prepare(struct msgs *s)
 
 		if (err)
 			return err;
+		/* What a stream has no room for stays in it. */
+		s->in_place |=
+		    !s->is_send && !s->is_vector && guard_iov_has_end(&s->m[i].data, false);
 	}
 	char *mem = bounce_alloc(&s->bounce, bytes);
 	if (!mem)
@@ -156,7 +160,8 @@ static int finish(struct msgs *s, unsigned i, size_t len)
 	if (s->is_send)
 		return missed ? -EFAULT : 0;
 	len = MIN(len, m->data.total);
-	missed |= len - guard_iov_scatter(&m->data, m->all.iov_base, len);
+	if (!s->in_place)
+		missed |= len - guard_iov_scatter(&m->data, m->all.iov_base, len);
 	missed |= guard_copy(
 	    m->user.msg_name, real->msg_name, MIN(name_bytes(&m->user), (size_t)real->msg_namelen));
 	if (m->user.msg_control)
@@ -170,13 +175,16 @@ static int finish(struct msgs *s, unsigned i, size_t len)
 }
 
 /* From the end: where not all of it fits into RAM, the beginning is there, and is sent. */
-static void touch_data(const struct guard_iov *x)
+static void touch_data(const struct guard_iov *x, bool is_send)
 {
 	for (unsigned long i = x->nr; i-- > 0;) {
 		uintptr_t start = (uintptr_t)x->v[i].iov_base, end = start + x->v[i].iov_len;
 
 		for (uintptr_t at = end; at > start; at = MAX(start, (at - 1) & ~PAGE_MASK))
-			guard_touch_read(at - 1);
+			if (is_send)
+				guard_touch_read(at - 1);
+			else
+				guard_touch_write(at - 1);
 	}
 }
 
@@ -200,10 +208,11 @@ static long exchange(struct msgs *s)
 	if (user_timeout && guard_copy(&timeout, (void *)user_timeout, sizeof(timeout)))
 		return -EFAULT;
 	long result = -EFAULT;
-	for (int i = 0; result == -EFAULT && i < (s->is_zerocopy ? MAX_RETRIES : 1); i++) {
-		if (s->is_zerocopy)
+	for (int i = 0; result == -EFAULT && i < (s->in_place && s->is_send ? MAX_RETRIES : 1);
+	     i++) {
+		if (s->in_place)
 			for (unsigned j = 0; j < s->nr; j++)
-				touch_data(&s->m[j].data);
+				touch_data(&s->m[j].data, s->is_send);
 		result = make_call(s, user_timeout ? (long)&timeout : 0);
 	}
 	if (user_timeout)
@@ -231,7 +240,7 @@ static long with_headers(const struct guard_trap *t)
 
 	if (result)
 		return result;
-	s.is_zerocopy = s.is_send && flags & MSG_ZEROCOPY;
+	s.in_place = s.is_send && flags & MSG_ZEROCOPY;
 	result = exchange(&s);
 	bounce_end(&s.bounce);
 	return result;

@@ -73,6 +73,16 @@ static void test_socket(int type)
 	                          : n == -1 && errno == EAGAIN);
 	CHECK(send(s[1], end - 3, 10, 0) == -1 && errno == EFAULT);
 	CHECK(recv(s[0], in, sizeof(in), 0) == -1 && errno == EAGAIN);
+	struct iovec v[2] = {{in, 4}, {end - 4, 8}};
+	struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
+	CHECK(sendmsg(s[1], &m, 0) == -1 && errno == EFAULT);
+	CHECK(send(s[1], "0123456789", 10, 0) == 10);
+	CHECK(recvmsg(s[0], &m, 0) == -1 && errno == EFAULT);
+	n = recv(s[0], in, sizeof(in), 0);
+	CHECK(type == SOCK_STREAM ? n == 10 && !memcmp(in, "0123456789", 10)
+	                          : n == -1 && errno == EAGAIN);
+	CHECK(send(s[1], "01234567", 8, 0) == 8);
+	CHECK(recvmsg(s[0], &m, 0) == 8 && !memcmp(in, "0123", 4) && !memcmp(end - 4, "4567", 4));
 	close(s[0]), close(s[1]);
 }
 
