@@ -18,6 +18,7 @@
 #include "inject.h"
 #include "options.h"
 #include "preflight.h"
+#include "swap/codec.h"
 
 /* The kernel's default for mappings, and room for a pager's rings: below, programs notice. */
 #define MAP_COUNT_WANTED 65530u
@@ -123,6 +124,17 @@ static void show_limits(const struct probe *p)
 	item(p->max_map_count >= MAP_COUNT_WANTED, what, "sudo sysctl -w vm.max_map_count=1048576");
 }
 
+static void show_codecs(void)
+{
+	static const char *const names[] = {"lz4", "zstd"};
+	char what[100] = "compression of cold pages (--compress):";
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (codec_find(names[i]))
+			snprintf(what + strlen(what), sizeof(what) - strlen(what), " %s", names[i]);
+	item(true, what, "");
+}
+
 static bool show_libraries(const struct options *o)
 {
 	struct inject in;
@@ -183,6 +195,7 @@ int command_doctor(int argc, char **argv)
 	show_faults(&p);
 	show_swap(&o, &p);
 	show_limits(&p);
+	show_codecs();
 	bool has_libraries = show_libraries(&o);
 	const char *engine = probe_engine(&p, "auto", why, sizeof(why));
 	if (engine)

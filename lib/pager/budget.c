@@ -11,6 +11,7 @@
 
 #include "base/sys.h"
 #include "pager/internal.h"
+#include "pager/mapping.h"
 
 #define MAX_IDLE 200 /* tries of a millisecond without a place to be had */
 
@@ -43,14 +44,25 @@ static void give_back(uint32_t nr)
 	event_signal(&pg.frames.freed);
 }
 
+/* Places that are left, to be asked when they are taken: a mlock() before would have seen more. */
+static bool locked_fits(uint32_t places)
+{
+	rwlock_read(&pg.map_lock);
+	bool fits = mlock_fits(places);
+	rwlock_read_done(&pg.map_lock);
+	return fits;
+}
+
 static int change_ram(uint32_t nr_frames)
 {
 	uint32_t keep = pg.frames.nr_frames - nr_frames, kept = atomic_load(&pg.withheld);
 
 	if (keep > kept) {
+		if (!locked_fits(pg.frames.nr_places - keep))
+			return -ENOMEM;
 		uint32_t taken = withhold(keep - kept);
 
-		if (taken < keep - kept) {
+		if (taken < keep - kept || !locked_fits(frames_usable())) {
 			give_back(taken);
 			return -ENOMEM;
 		}

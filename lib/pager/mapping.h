@@ -83,6 +83,8 @@ int mapping_unmanage(uintptr_t start, uintptr_t end, int prot);
 /* Whether @bytes more may be locked. Return: 0; -EPERM: not allowed to lock at all; -ENOMEM: over
  * RLIMIT_MEMLOCK, or too few frames would be left. */
 int mlock_may(size_t bytes);
+/* Whether what is locked could stay so with @places pages mapped at most. */
+bool mlock_fits(uint32_t places);
 /* The marks that a new mapping gets; @flags as mmap's. */
 uint8_t mlock_marks(int flags);
 /* Whether a new mapping is brought in at once. */

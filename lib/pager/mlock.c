@@ -58,10 +58,21 @@ static bool is_privileged(void)
 	       data[0].effective & 1u << CAP_IPC_LOCK;
 }
 
+static bool fits(uint64_t locked, uint32_t places)
+{
+	uint32_t kept = MIN(MAX(places / 8, MIN_UNLOCKED), places);
+
+	return locked >> PAGE_SHIFT <= places - kept;
+}
+
+bool mlock_fits(uint32_t places)
+{
+	return fits(bytes_marked(WINDOW_START, WINDOW_END, REGION_LOCKED), places);
+}
+
 int mlock_may(size_t bytes)
 {
 	uint64_t locked = bytes_marked(WINDOW_START, WINDOW_END, REGION_LOCKED) + bytes;
-	uint32_t places = frames_usable();
 	struct rlimit limit = {0};
 
 	if (!is_privileged()) {
@@ -71,8 +82,7 @@ int mlock_may(size_t bytes)
 		if (locked > limit.rlim_cur)
 			return -ENOMEM;
 	}
-	uint32_t kept = MIN(MAX(places / 8, MIN_UNLOCKED), places);
-	return locked >> PAGE_SHIFT > places - kept ? -ENOMEM : 0;
+	return fits(locked, frames_usable()) ? 0 : -ENOMEM;
 }
 
 uint8_t mlock_marks(int flags)
