@@ -81,6 +81,8 @@ static void read_counts(struct counts *c, const struct fl_process *r)
 	    .readahead_pages = get(&r->readahead_pages),
 	    .readahead_used = get(&r->readahead_used),
 	    .read_bytes = get(&r->read_bytes),
+	    .file_read_bytes = get(&r->file_read_bytes),
+	    .file_written_bytes = get(&r->file_written_bytes),
 	    .written_bytes = get(&r->written_bytes),
 	    .read_ops = get(&r->read_ops),
 	    .write_ops = get(&r->write_ops),
@@ -124,6 +126,8 @@ static void add_counts(struct counts *sum, const struct counts *c)
 	sum->readahead_pages += c->readahead_pages;
 	sum->readahead_used += c->readahead_used;
 	sum->read_bytes += c->read_bytes;
+	sum->file_read_bytes += c->file_read_bytes;
+	sum->file_written_bytes += c->file_written_bytes;
 	sum->written_bytes += c->written_bytes;
 	sum->read_ops += c->read_ops;
 	sum->write_ops += c->write_ops;

@@ -22,6 +22,7 @@ struct counts {
 	uint64_t evict_clean, evict_dirty, evict_zero;
 	uint64_t readahead_pages, readahead_used;
 	uint64_t read_bytes, written_bytes, read_ops, write_ops;
+	uint64_t file_read_bytes, file_written_bytes; /* of files mapped with fl_map_file */
 	uint64_t read_errors, write_errors, checksum_errors, same_content;
 	uint64_t refaults, guard_calls, pinned_calls, swap_used_bytes;
 	uint64_t stall_some_ns, stall_full_ns;

@@ -91,6 +91,9 @@ static void put_io(json_t *o, const struct counts *c)
 	        number(c->read_ops), "write_ops", number(c->write_ops), "read_errors",
 	        number(c->read_errors), "write_errors", number(c->write_errors), "checksum_errors",
 	        number(c->checksum_errors), "used_bytes", number(c->swap_used_bytes)));
+	json_object_set_new(o, "file_io",
+	    json_pack("{s:o, s:o}", "read_bytes", number(c->file_read_bytes), "written_bytes",
+	        number(c->file_written_bytes)));
 	json_object_set_new(o, "compressed",
 	    json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "pages", number(c->packed_pages), "bytes",
 	        number(c->packed_bytes), "incompressible_pages", number(c->unpacked_pages),

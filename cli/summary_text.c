@@ -160,6 +160,9 @@ static void put_io(struct page *page, const struct counts *c, bool is_verbose)
 	put(page, "  swap I/O      read %s in %s, written %s in %s ops",
 	    size_text(c->read_bytes, a), count_text(c->read_ops, b), size_text(c->written_bytes, d),
 	    count_text(c->write_ops, e));
+	if (c->file_read_bytes || c->file_written_bytes)
+		put(page, "  mapped files  read %s, written %s", size_text(c->file_read_bytes, a),
+		    size_text(c->file_written_bytes, b));
 	if (c->packed_pages)
 		put(page, "  compressed    %s pages to %.0f %%; read %s in RAM, %s on disk",
 		    count_text(c->packed_pages, a),
