@@ -11,15 +11,19 @@
  *             have been a hit. A chunk holds several pages to the frame, so this is how well
  *             the data compresses comes in.
  *     less:   a hit in the oldest quarter of the tier would have been a disk read (scaled to a
- * step) frames: a page that left its frame a short while ago would be there still: its whole fault
- *             would have been saved, hit or read, compressible or not (scaled to a step)
+ *             step).
+ *     frames: a page that left its frame a short while ago would be there still: its whole fault
+ *             would have been saved, hit or read, compressible or not (scaled to a step). And a
+ *             policy that finds out about use by unmapping asks all the pages in use for each
+ *             that is not: of F frames H in use, R = H / (F - H) refills for each eviction, which
+ *             a step more makes fewer by R (1 + R) step / F.
  *
  * The share grows while more > frames, shrinks while less < frames, and is left alone in between.
  * Each is a sum of measured times that halves with each look, 40 a second; a step every look takes
  * the tier from its largest to nothing in 0.6 s. While nothing comes back at all (a program that
- * fills memory) there is nothing to weigh, and the share grows as the tier fills: see more(). Data
- * that does not compress never gets in (swap/room.h), earns nothing, and its faults push out what
- * is there.
+ * fills memory) there is nothing to weigh, and the share grows as the tier fills, where pages come
+ * to a half or less: see more(). Data that does not compress never gets in (swap/room.h), earns
+ * nothing, and its faults push out what is there.
  */
 #include "pager/share.h"
 
@@ -38,6 +42,9 @@
 /* What a fault costs beyond the read: signal, mapping, and the eviction that it brings with it.
  * Measured, roughly. */
 #define FAULT_NS 6000u
+
+/* A page that is in use, and was unmapped to see. Measured, roughly. */
+#define REFILL_NS 3000u
 
 /* Fewer reads than that in a look, of what a step more of frames would have kept: nothing comes
  * back. Guess. */
@@ -62,6 +69,7 @@ static struct {
 	_Atomic uint32_t share;              /* pages */
 	uint64_t hits_before, offers_before; /* [owner: who looks] */
 	uint64_t saved, spent;               /* [owner: who looks] ns, of about 16 looks */
+	uint64_t refills_before, evictions_before, refill_ns; /* [owner: who looks] */
 } sh;
 
 static void set_share(uint32_t pages)
@@ -71,6 +79,15 @@ static void set_share(uint32_t pages)
 }
 
 static void look_if_due(void);
+
+/* Whether a frame of the tier has held two pages and more so far. */
+static bool packs_well(void)
+{
+	struct swap_stats s;
+
+	swap_stats(pg.swap, &s);
+	return s.packed_bytes * 2 <= s.packed_pages << PAGE_SHIFT;
+}
 
 /*
  * While nothing comes back, there is nothing to weigh: a frame of the tier holds several pages, and
@@ -86,7 +103,7 @@ static bool more(void)
 	if (now - before < LOOK_NS || !atomic_compare_exchange_strong(&sh.grown_ns, &before, now))
 		return false;
 	if (atomic_load(&sh.frames) / NEAR_STEPS > QUIET_READS * atomic_load(&sh.disk_ns) ||
-	    share >= sh.step * MAX_UNASKED)
+	    share >= sh.step * MAX_UNASKED || !packs_well())
 		return false;
 	set_share(MAX(share, sh.step) + sh.step);
 	return true;
@@ -174,7 +191,7 @@ static uint64_t halve(_Atomic uint64_t *sum)
 uint32_t share_next(
     const struct share_earnings *e, uint32_t share, uint32_t taken, uint32_t step, uint32_t max)
 {
-	uint64_t frames = e->frames / NEAR_STEPS, less = e->less;
+	uint64_t frames = e->frames / NEAR_STEPS + e->refills, less = e->less;
 
 	if (taken > step * 4)
 		less = less * step / (taken / 4);
@@ -202,21 +219,38 @@ static void note_offers(const struct swap_stats *s, uint64_t hit_saves_ns)
 	swap_tier_offers(pg.swap, sh.saved >= sh.spent);
 }
 
+/* What a step more of frames would have saved of the refills. */
+static uint64_t refill_ns(uint32_t taken)
+{
+	const struct fl_process *p = pg.telemetry.p;
+	uint64_t refills = atomic_load(&p->minor_refill);
+	uint64_t evictions = atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty);
+	uint64_t nr = refills - sh.refills_before, nr_evictions = evictions - sh.evictions_before;
+	uint64_t frames = MAX(pg.frames.nr_frames - MIN(taken, pg.frames.nr_frames), 1u);
+
+	sh.refills_before = refills;
+	sh.evictions_before = evictions;
+	uint64_t fewer = nr + nr * nr / MAX(nr_evictions, 1u);
+	sh.refill_ns = sh.refill_ns / 2 + MIN(fewer * sh.step / frames, nr) * REFILL_NS;
+	return sh.refill_ns;
+}
+
 static void look(void)
 {
 	uint64_t hit_ns = atomic_load(&sh.hit_ns), disk_ns = atomic_load(&sh.disk_ns);
-	const struct share_earnings e = {
-	    .more = halve(&sh.more),
-	    .less = halve(&sh.nr_less) * (disk_ns - MIN(hit_ns, disk_ns)),
-	    .frames = halve(&sh.frames),
-	};
 	uint32_t share = atomic_load(&sh.share);
 	struct swap_stats s;
 
 	swap_stats(pg.swap, &s);
+	uint32_t taken = (uint32_t)(s.tier_bytes >> PAGE_SHIFT);
+	const struct share_earnings e = {
+	    .more = halve(&sh.more),
+	    .less = halve(&sh.nr_less) * (disk_ns - MIN(hit_ns, disk_ns)),
+	    .frames = halve(&sh.frames),
+	    .refills = refill_ns(taken),
+	};
 	note_offers(&s, disk_ns - MIN(hit_ns, disk_ns));
-	uint32_t next =
-	    share_next(&e, share, (uint32_t)(s.tier_bytes >> PAGE_SHIFT), sh.step, sh.max);
+	uint32_t next = share_next(&e, share, taken, sh.step, sh.max);
 	if (next != share)
 		set_share(next);
 }

@@ -58,6 +58,18 @@ Test(share, rests_in_between)
 	cr_expect_eq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
 }
 
+Test(share, refills_count_for_frames)
+{
+	/* So few frames are left that those in use are asked for it over and over. */
+	struct share_earnings e = {.less = 500, .frames = NEAR_STEPS * 100, .refills = 300};
+
+	cr_expect_eq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
+	e.refills = 600;
+	cr_expect_lt(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
+	e.more = 700; /* not a margin of an eighth over both */
+	cr_expect_leq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
+}
+
 /* A page of the tier holds @packed of the program's; a look sees @touches of @nr_pages at random.
  */
 static struct share_earnings run(
