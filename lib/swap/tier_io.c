@@ -31,32 +31,67 @@ bool chunk_free_slots_locked(struct tier *t, struct chunk *c)
 	return is_last;
 }
 
+/* Pieces of chunks, and the transfers that they make up. */
+struct pieces {
+	uint32_t nr, nr_io;
+	struct slot slot[MAX_GROUP]; /* first of each */
+	struct iovec iov[MAX_GROUP];
+	uint8_t of[MAX_GROUP]; /* its transfer */
+	struct swap_io io[MAX_GROUP];
+};
+
+static uint32_t piece_pages(const struct pieces *p, uint32_t i)
+{
+	return (uint32_t)(p->iov[i].iov_len / PAGE_BYTES);
+}
+
+/* Pieces that follow each other on disk are one transfer. */
+static void pieces_join(struct pieces *p, struct swap_io like)
+{
+	p->nr_io = 0;
+	for (uint32_t i = 0; i < p->nr; i++) {
+		if (!i || p->slot[i - 1].v + piece_pages(p, i - 1) != p->slot[i].v) {
+			like.first = p->slot[i];
+			like.iov = &p->iov[i];
+			p->io[p->nr_io++] = like;
+		}
+		p->io[p->nr_io - 1].nr_iov++;
+		p->of[i] = (uint8_t)(p->nr_io - 1);
+	}
+}
+
+static uint32_t transfer_pages(const struct pieces *p, uint32_t io)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < p->nr; i++)
+		nr += p->of[i] == io ? piece_pages(p, i) : 0;
+	return nr;
+}
+
 /* --- out --- */
 
 struct write_group {
-	uint32_t nr;
 	uint32_t chunk[MAX_GROUP];
-	struct swap_io io[MAX_GROUP];
-	struct iovec iov[MAX_GROUP];
-	struct slot slot[MAX_GROUP];
+	struct pieces p;
 };
 
 static void choose_oldest(struct tier *t, uint32_t max, struct write_group *g)
 {
-	g->nr = 0;
+	g->p.nr = 0;
 	lock_acquire(&t->lock);
-	for (uint32_t i = t->age.first; i != NONE && g->nr < max; i = t->chunk[i].age.next) {
+	for (uint32_t i = t->age.first; i != NONE && g->p.nr < max; i = t->chunk[i].age.next) {
 		struct chunk *c = &t->chunk[i];
 
 		if (c->slot != NONE || c->is_writing || !c->live)
 			continue;
 		c->is_writing = true;
 		c->nr_pins++;
-		g->iov[g->nr] = (struct iovec){
+		g->p.iov[g->p.nr] = (struct iovec){
 		    .iov_base = segment_addr(t->room, c->segment),
 		    .iov_len = chunk_pages(c) * PAGE_BYTES,
 		};
-		g->chunk[g->nr++] = i;
+		g->chunk[g->p.nr++] = i;
 	}
 	lock_release(&t->lock);
 }
@@ -65,45 +100,44 @@ static void choose_oldest(struct tier *t, uint32_t max, struct write_group *g)
  * all of them. */
 static int take_slots(struct tier *t, struct write_group *g)
 {
+	struct pieces *p = &g->p;
 	uint32_t nr = 0;
 	int err = 0;
 
-	for (uint32_t i = 0; i < g->nr; i++) {
-		uint32_t want = (uint32_t)(g->iov[i].iov_len / PAGE_BYTES);
-		int64_t got = err ? err : swap_take_run(t->s, want, &g->slot[nr]);
+	for (uint32_t i = 0; i < p->nr; i++) {
+		uint32_t want = piece_pages(p, i);
+		int64_t got = err ? err : swap_take_run(t->s, want, &p->slot[nr]);
 
 		if (got == want) {
 			g->chunk[nr] = g->chunk[i];
-			g->iov[nr++] = g->iov[i];
+			p->iov[nr++] = p->iov[i];
 			continue;
 		}
 		if (got > 0)
-			swap_free_run(t->s, g->slot[nr], (uint32_t)got);
+			swap_free_run(t->s, p->slot[nr], (uint32_t)got);
 		err = got > 0 ? -ENOSPC : (int)got;
 		lock_acquire(&t->lock);
 		t->chunk[g->chunk[i]].is_writing = false;
 		chunk_unpin_locked(t, g->chunk[i]);
 		lock_release(&t->lock);
 	}
-	g->nr = nr;
+	p->nr = nr;
 	return err;
 }
 
 static void settle_chunk(struct tier *t, struct write_group *g, uint32_t i)
 {
 	struct chunk *c = &t->chunk[g->chunk[i]];
-	uint32_t nr = (uint32_t)(g->iov[i].iov_len / PAGE_BYTES);
-	int result = g->io[i].result;
+	int result = g->p.io[g->p.of[i]].result;
 
 	lock_acquire(&t->lock);
 	c->is_writing = false;
 	if (!result)
-		c->slot = g->slot[i].v;
+		c->slot = g->p.slot[i].v;
 	chunk_unpin_locked(t, g->chunk[i]);
 	lock_release(&t->lock);
-	swap_note_write(t->s, result, nr);
-	for (uint32_t k = 0; result && k < nr; k++) {
-		struct slot slot = {g->slot[i].v + k};
+	for (uint32_t k = 0; result && k < piece_pages(&g->p, i); k++) {
+		struct slot slot = {g->p.slot[i].v + k};
 
 		if (result == -ENOSPC)
 			slot_free(&t->s->map, slot);
@@ -128,18 +162,20 @@ int tier_write_oldest(struct tier *t, uint32_t max)
 	int written = 0;
 
 	choose_oldest(t, MIN(max, MAX_GROUP), &g);
-	if (!g.nr)
+	if (!g.p.nr)
 		return 0;
 	int err = take_slots(t, &g);
-	for (uint32_t i = 0; i < g.nr; i++)
-		g.io[i] = (struct swap_io){
-		    .first = g.slot[i], .is_write = true, .nr_iov = 1, .iov = &g.iov[i]};
-	if (g.nr)
-		t->s->backend->ops->transfer(t->s->backend, g.io, g.nr);
-	for (uint32_t i = 0; i < g.nr; i++) {
+	pieces_join(&g.p, (struct swap_io){.is_write = true});
+	if (g.p.nr)
+		t->s->backend->ops->transfer(t->s->backend, g.p.io, g.p.nr_io);
+	for (uint32_t k = 0; k < g.p.nr_io; k++)
+		swap_note_write(t->s, g.p.io[k].result, transfer_pages(&g.p, k));
+	for (uint32_t i = 0; i < g.p.nr; i++) {
+		int result = g.p.io[g.p.of[i]].result;
+
 		settle_chunk(t, &g, i);
-		written += !g.io[i].result;
-		err = g.io[i].result ? g.io[i].result : err;
+		written += !result;
+		err = result ? result : err;
 	}
 	atomic_fetch_add_explicit(
 	    &t->room->written_chunks, (uint64_t)written, memory_order_relaxed);
@@ -162,8 +198,8 @@ struct read_group {
 	uint32_t chunk[MAX_GROUP];
 	uint32_t first[MAX_GROUP], end[MAX_GROUP]; /* pages of the chunk */
 	char *desk[MAX_GROUP];
-	struct swap_io io[MAX_GROUP];
-	struct iovec iov[MAX_GROUP];
+	int result[MAX_GROUP];
+	struct pieces p;
 	uint8_t of[MAX_ENTRIES]; /* by page: its group */
 	uint16_t unit[MAX_ENTRIES];
 };
@@ -214,18 +250,37 @@ static void plan(
 	for (uint32_t i = 0; i < nr; i++)
 		plan_page_locked(t, g, &pages[i], i);
 	for (uint32_t k = 0; k < g->nr; k++) {
-		g->iov[k] = (struct iovec){
+		g->p.slot[k].v = t->chunk[g->chunk[k]].slot + g->first[k];
+		g->p.iov[k] = (struct iovec){
 		    .iov_base = g->desk[k],
 		    .iov_len = (g->end[k] - g->first[k]) * PAGE_BYTES,
 		};
-		g->io[k] = (struct swap_io){
-		    .first = {t->chunk[g->chunk[k]].slot + g->first[k]},
-		    .nr_iov = 1,
-		    .iov = &g->iov[k],
-		    .may_spin = wait == SWAP_SPIN,
-		};
 	}
 	lock_release(&t->lock);
+	g->p.nr = g->nr;
+	pieces_join(&g->p, (struct swap_io){.may_spin = wait == SWAP_SPIN});
+}
+
+/* Where several chunks together could not be read, each alone. */
+static void transfer(struct tier *t, struct swap_backend *b, struct read_group *g)
+{
+	struct pieces *p = &g->p;
+
+	b->ops->transfer(b, p->io, p->nr_io);
+	for (uint32_t k = 0; k < p->nr_io; k++)
+		swap_note_read(t->s, p->io[k].result, transfer_pages(p, k));
+	for (uint32_t k = 0; k < p->nr; k++) {
+		const struct swap_io *io = &p->io[p->of[k]];
+
+		g->result[k] = io->result;
+		if (io->result && io->nr_iov > 1) {
+			struct swap_io one = {.first = p->slot[k], .nr_iov = 1, .iov = &p->iov[k]};
+
+			b->ops->transfer(b, &one, 1);
+			g->result[k] = one.result;
+			swap_note_read(t->s, one.result, piece_pages(p, k));
+		}
+	}
 }
 
 static void finish_page(struct tier *t, struct read_group *g, struct swap_page *page, uint32_t i)
@@ -234,12 +289,12 @@ static void finish_page(struct tier *t, struct read_group *g, struct swap_page *
 	size_t at = (size_t)g->unit[i] * UNIT - g->first[k] * PAGE_BYTES;
 	const struct entry_head *e = (const struct entry_head *)(g->desk[k] + at);
 
-	page->result = g->io[k].result;
+	page->result = g->result[k];
 	if (page->result)
 		return;
 	atomic_fetch_add_explicit(&t->room->disk_reads, 1, memory_order_relaxed);
 	/* Its length comes from the disk, too. */
-	if (at + sizeof(*e) + e->bytes <= g->iov[k].iov_len)
+	if (at + sizeof(*e) + e->bytes <= g->p.iov[k].iov_len)
 		tier_expand(t, e, page);
 	else
 		page->result = -EBADMSG;
@@ -254,9 +309,7 @@ static void read_round(struct tier *t, struct swap_backend *b, struct swap_page 
 	g.max = desks_take(t->room, MIN(nr, MAX_GROUP), g.desk);
 	plan(t, &g, pages, nr, wait);
 	if (g.nr)
-		b->ops->transfer(b, g.io, g.nr);
-	for (uint32_t k = 0; k < g.nr; k++)
-		swap_note_read(t->s, g.io[k].result, (uint32_t)(g.iov[k].iov_len / PAGE_BYTES));
+		transfer(t, b, &g);
 	for (uint32_t i = 0; i < nr; i++)
 		if (g.of[i] != NO_GROUP)
 			finish_page(t, &g, &pages[i], i);
