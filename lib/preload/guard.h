@@ -48,6 +48,7 @@ struct guard_arg {
 enum guard_special {
 	SPECIAL_NONE,
 	SPECIAL_IO,      /* read, pwritev2, ...: guard_io.c */
+	SPECIAL_RANDOM,  /* getrandom: guard_io.c */
 	SPECIAL_MSG,     /* sendto .. recvmmsg: guard_msg.c */
 	SPECIAL_MAPPING, /* munmap and its like: the pager's own */
 	SPECIAL_FUTEX,
@@ -147,6 +148,7 @@ long guard_dispatch(struct guard_trap *t);
 long guard_plain(const struct guard_trap *t);   /* by the table */
 long guard_unknown(const struct guard_trap *t); /* touch and pass on */
 long guard_io(const struct guard_trap *t);
+long guard_random(const struct guard_trap *t);
 long guard_msg(const struct guard_trap *t);
 long guard_process_vm(const struct guard_trap *t);
 long guard_ioctl(const struct guard_trap *t);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * Trapped reads and writes: the data goes through bounce memory. Small transfers are one call.
- * Large ones are cut into pieces where nobody can tell: files, and writes to streams, which the
- * kernel cuts up as well. Where a call is a message (datagrams, devices) or one atomic step (an
- * append), it stays one call as long as that is affordable.
+ * Large ones are cut into pieces where nobody can tell: files, whose offset is moved by all of it
+ * at once, and writes to streams, which the kernel cuts up as well. Where a call is a message
+ * (datagrams, devices), one atomic step (an append), or gives what there is (a pipe), it stays one
+ * call as long as that is affordable.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include "base/sys.h"
 #include "pager/pager.h"
@@ -30,7 +32,8 @@ struct io {
 	int fd;
 	bool is_write;
 	bool is_socket;  /* sendto, recvfrom: `flags` are MSG_* */
-	bool has_offset; /* pread, pwrite: at `offset` */
+	bool has_offset; /* pread, pwrite, or a range that is ours: at `offset` */
+	bool is_claimed; /* the file's own offset is behind all of it already */
 	off_t offset;
 	int flags;
 };
@@ -95,7 +98,12 @@ size_t guard_iov_scatter(struct guard_iov *x, const void *buf, size_t len)
 struct plan {
 	size_t piece;
 	bool is_repeated; /* go on after a full piece */
+	bool is_endless;  /* ... and after any other: it was interrupted by what the pager waits for
+	                   */
+	bool is_claimed;  /* see claim_range() */
 };
+
+#define MAJOR_MEM 1u /* /dev/zero, /dev/urandom */
 
 static bool is_stream_socket(int fd)
 {
@@ -104,6 +112,30 @@ static bool is_stream_socket(int fd)
 
 	return !sys_call5(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&len) &&
 	       type == SOCK_STREAM;
+}
+
+/* Whether the offset is the file's own, and what is to be read is there. */
+static bool can_claim(const struct io *io, const struct stat *st)
+{
+	if (io->has_offset || io->flags)
+		return false;
+	long at = sys_call3(SYS_lseek, io->fd, 0, SEEK_CUR);
+	return at >= 0 && (io->is_write || at + (off_t)io->data.total <= st->st_size);
+}
+
+/*
+ * Move the file's offset over all of the transfer in one step, as the one call would: whoever
+ * shares it goes on behind. Then the pieces are at offsets of their own.
+ */
+static void claim_range(struct io *io)
+{
+	off_t len = (off_t)io->data.total;
+	long end = sys_call3(SYS_lseek, io->fd, len, SEEK_CUR);
+
+	if (end < len)
+		return;
+	io->is_claimed = io->has_offset = true;
+	io->offset = end - len;
 }
 
 static struct plan plan_transfer(const struct io *io)
@@ -117,18 +149,24 @@ static struct plan plan_transfer(const struct io *io)
 	case S_IFREG:
 		if (io->is_write && sys_call2(SYS_fcntl, io->fd, F_GETFL) & O_APPEND)
 			return (struct plan){.piece = APPEND_BYTES, .is_repeated = true};
-		return (struct plan){.piece = BOUNCE_CHUNK_BYTES, .is_repeated = true};
+		return (struct plan){.piece = BOUNCE_CHUNK_BYTES,
+		    .is_repeated = true,
+		    .is_claimed = io->data.total > BOUNCE_CHUNK_BYTES && can_claim(io, &st)};
 	case S_IFBLK:
 		return (struct plan){.piece = BOUNCE_CHUNK_BYTES, .is_repeated = true};
 	case S_IFIFO:
-		return (struct plan){.piece = BOUNCE_CHUNK_BYTES, .is_repeated = io->is_write};
+		return (struct plan){.piece = io->is_write ? BOUNCE_CHUNK_BYTES : APPEND_BYTES,
+		    .is_repeated = io->is_write};
 	case S_IFSOCK:
 		if (!is_stream_socket(io->fd) || io->flags & (MSG_OOB | MSG_PEEK))
 			return whole;
-		return (struct plan){.piece = BOUNCE_CHUNK_BYTES,
-		    .is_repeated = io->is_write || (io->is_socket && io->flags & MSG_WAITALL)};
+		if (io->is_write || (io->is_socket && io->flags & MSG_WAITALL))
+			return (struct plan){.piece = BOUNCE_CHUNK_BYTES, .is_repeated = true};
+		return (struct plan){.piece = APPEND_BYTES};
 	case S_IFCHR:
-		return (struct plan){.piece = APPEND_BYTES, .is_repeated = true};
+		return (struct plan){.piece = APPEND_BYTES,
+		    .is_repeated = true,
+		    .is_endless = major(st.st_rdev) == MAJOR_MEM};
 	default:
 		return whole;
 	}
@@ -191,10 +229,16 @@ static bool is_whole(int fd)
 	return !sys_call2(SYS_fstat, fd, (long)&st) && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode);
 }
 
+/* Any of these will do: what can be written can be read. */
+static int prot_needed(bool is_write)
+{
+	return is_write ? PROT_READ | PROT_WRITE | PROT_EXEC : PROT_WRITE;
+}
+
 bool guard_has_end(uintptr_t addr, size_t len, bool is_write)
 {
 	return (in_window(addr) || in_window(addr + len)) &&
-	       pager_reach(addr, len, is_write ? PROT_READ : PROT_WRITE) < len;
+	       pager_reach(addr, len, prot_needed(is_write)) < len;
 }
 
 /*
@@ -210,7 +254,7 @@ static long transfer_in_place(struct io *io)
 		for (unsigned long k = io->data.nr; k-- > 0;) {
 			uintptr_t start = (uintptr_t)io->data.v[k].iov_base;
 			size_t len = pager_reach(start, MIN(io->data.v[k].iov_len, SMALL_BYTES),
-			    io->is_write ? PROT_READ : PROT_WRITE);
+			    prot_needed(io->is_write));
 
 			for (uintptr_t at = start + len; at > start;
 			     at = MAX(start, (at - 1) & ~PAGE_MASK))
@@ -236,19 +280,22 @@ static long transfer(struct io *io, struct bounce *b)
 	size_t size = MIN(plan.piece, io->data.total), done = 0;
 	void *buf = bounce_alloc(b, MAX(size, (size_t)1));
 	bool is_last = false;
+	long n;
 
 	if (!buf)
 		return -ENOMEM;
 	if (UNLIKELY(guard_iov_has_end(&io->data, io->is_write)) && is_whole(io->fd))
 		return transfer_in_place(io);
+	if (plan.is_claimed)
+		claim_range(io);
 	do {
-		long n = do_piece(io, buf, MIN(size, io->data.total - done), done, &is_last);
-
-		if (n < 0)
-			return done ? (long)done : n;
-		done += (size_t)n;
-	} while (!is_last && plan.is_repeated && done < io->data.total);
-	return (long)done;
+		n = do_piece(io, buf, MIN(size, io->data.total - done), done, &is_last);
+		done += n > 0 ? (size_t)n : 0;
+	} while (
+	    n > 0 && (!is_last || plan.is_endless) && plan.is_repeated && done < io->data.total);
+	if (UNLIKELY(io->is_claimed && done < io->data.total))
+		sys_call3(SYS_lseek, io->fd, (long)done - (long)io->data.total, SEEK_CUR);
+	return done ? (long)done : n;
 }
 
 /* A pipe takes vmspliced pages as they are, and bounce memory is used again: copy instead. */
@@ -257,7 +304,8 @@ static void as_splice(struct io *io, const struct guard_trap *t)
 	long mode = sys_call2(SYS_fcntl, io->fd, F_GETFL);
 
 	io->is_write = mode >= 0 && (mode & O_ACCMODE) != O_RDONLY;
-	io->flags = t->args[3] & SPLICE_F_NONBLOCK ? RWF_NOWAIT : 0;
+	/* Not every pipe knows RWF_NOWAIT. */
+	io->flags = t->args[3] & SPLICE_F_NONBLOCK && !(mode & O_NONBLOCK) ? RWF_NOWAIT : 0;
 }
 
 static void set_kind(struct io *io, const struct guard_trap *t)
@@ -330,4 +378,35 @@ long guard_io_stream(const struct guard_trap *t)
 	result = transfer(&io, &b);
 	bounce_end(&b);
 	return result;
+}
+
+/* As a read of /dev/urandom: complete, unless the memory ends or a signal comes before anything. */
+long guard_random(const struct guard_trap *t)
+{
+	struct guard_iov to;
+	struct iovec one;
+	struct bounce b;
+	size_t done = 0;
+	long n = bounce_begin(&b, t->sp, t->stack);
+
+	if (n)
+		return n;
+	guard_iov_single(&to, &one, (uintptr_t)t->args[0], (size_t)t->args[1]);
+	size_t size = MIN(MAX(to.total, (size_t)1), BOUNCE_CHUNK_BYTES);
+	void *buf = bounce_alloc(&b, size);
+	n = buf ? 0 : -ENOMEM;
+	while (buf) {
+		n = sys_call3(
+		    SYS_getrandom, (long)buf, (long)MIN(size, to.total - done), t->args[2]);
+		if (n <= 0)
+			break;
+		size_t stored = guard_iov_scatter(&to, buf, (size_t)n);
+		done += stored;
+		if (stored < (size_t)n || done == to.total) {
+			n = -EFAULT;
+			break;
+		}
+	}
+	bounce_end(&b);
+	return done ? (long)done : n;
 }

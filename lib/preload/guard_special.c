@@ -134,7 +134,8 @@ static long futex(const struct guard_trap *t)
 static void touch_words(const struct futex_waitv *w, unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++)
-		if (in_window(w[i].uaddr))
+		/* Shared ones are looked up for writing. */
+		if (in_window(w[i].uaddr) && !guard_touch_write(w[i].uaddr))
 			guard_touch_read(w[i].uaddr);
 }
 
@@ -459,6 +460,8 @@ long guard_special(struct guard_trap *t, enum guard_special what)
 		return clone_call(t);
 	case SPECIAL_ASYNC:
 		return async_setup(t);
+	case SPECIAL_RANDOM:
+		return guard_random(t);
 	case SPECIAL_PROCESS_VM:
 		return guard_process_vm(t);
 	default:

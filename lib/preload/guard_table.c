@@ -382,7 +382,7 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	CALL(sched_getattr, VALUE, INOUT_BUF(2, 1)),
 	CALL(renameat2, VALUE, STR, VALUE, STR),
 	CALL(seccomp, VALUE, VALUE, UNKNOWN),
-	CALL(getrandom, OUT_BUF(1, 1)),
+	SPECIAL_CALL(getrandom, RANDOM, SPECIAL),
 	CALL(memfd_create, STR),
 	CALL(kexec_file_load, VALUE, VALUE, VALUE, STR),
 	CALL(bpf, VALUE, UNKNOWN),

@@ -4,9 +4,12 @@
  * is often on the stack. If any of it is managed the guard makes the call, else libc does.
  */
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <net/if.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -16,6 +19,9 @@
 #include "base/sys.h"
 #include "preload/guard.h"
 #include "preload/real.h"
+
+#define MAX_REGISTERS ((size_t)64 << 10) /* of a thread; AVX-512 and AMX take 11 KiB */
+#define MAX_RETRIES   100 /* of a call whose memory may be taken away again before it */
 
 REAL(readv);
 REAL(writev);
@@ -28,6 +34,8 @@ REAL(recvmsg);
 REAL(sendmmsg);
 REAL(recvmmsg);
 REAL(ioctl);
+REAL(setsockopt);
+REAL(ptrace);
 
 RESOLVE_EARLY static void resolve(void)
 {
@@ -42,6 +50,8 @@ RESOLVE_EARLY static void resolve(void)
 	RESOLVE(sendmmsg);
 	RESOLVE(recvmmsg);
 	RESOLVE(ioctl);
+	RESOLVE(setsockopt);
+	RESOLVE(ptrace);
 }
 
 /* A guarded call that is a cancellation point, as libc's own would be. */
@@ -217,6 +227,49 @@ EXPORT ssize_t process_vm_writev(pid_t pid, const struct iovec *local, unsigned 
 	return process_vm(SYS_process_vm_writev, pid, local, nr_local, remote, nr_remote, flags);
 }
 
+/* @prog: a copy. */
+static long attach_filter(int fd, int name, struct sock_fprog *prog)
+{
+	size_t bytes = prog->len * sizeof(*prog->filter);
+	struct bounce b;
+	long result = bounce_begin_here(&b);
+
+	if (result)
+		return result;
+	void *filter = bounce_alloc(&b, bytes + 1);
+	result = !filter ? -ENOMEM : guard_copy(filter, prog->filter, bytes) ? -EFAULT : 0;
+	prog->filter = filter;
+	if (!result)
+		result = sys_call5(SYS_setsockopt, fd, SOL_SOCKET, name, (long)prog, sizeof(*prog));
+	bounce_end(&b);
+	return result;
+}
+
+EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	struct sock_fprog prog;
+
+	if (level == SOL_SOCKET && guard_is_installed() && len >= sizeof(prog) &&
+	    (name == SO_ATTACH_FILTER || name == SO_ATTACH_REUSEPORT_CBPF) &&
+	    !guard_copy(&prog, value, sizeof(prog)) && in_window((uintptr_t)prog.filter))
+		return (int)with_errno(attach_filter(fd, name, &prog));
+	return NEED(setsockopt)(fd, level, name, value, len);
+}
+
+/* What it points to says itself how long it is, in many ways; a page at most is usual. */
+static long ethtool(int fd, const struct ifreq *request)
+{
+	uintptr_t data = (uintptr_t)request->ifr_data;
+	long result = -EFAULT;
+
+	for (int i = 0; i < MAX_RETRIES && result == -EFAULT; i++) {
+		guard_touch_write(data + PAGE_BYTES - 1);
+		guard_touch_write(data);
+		result = sys_call3(SYS_ioctl, fd, SIOCETHTOOL, (long)request);
+	}
+	return result;
+}
+
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	va_list args;
@@ -228,6 +281,51 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	    in_window((uintptr_t)((struct ifconf *)arg)->ifc_buf))
 		return (int)with_errno(
 		    guard_call(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0));
+	struct ifreq copy;
+	if (request == SIOCETHTOOL && guard_is_installed() &&
+	    !guard_copy(&copy, arg, sizeof(copy)) && in_window((uintptr_t)copy.ifr_data))
+		return (int)with_errno(ethtool(fd, &copy));
 	/* Not by sys_call(): what goes through the gate is not trapped. */
 	return NEED(ioctl)(fd, request, arg);
+}
+
+/* PTRACE_GETREGSET and _SETREGSET. @user: a copy. */
+static long register_set(int request, pid_t pid, void *type, struct iovec *user)
+{
+	struct iovec real = {.iov_len = MIN(user->iov_len, MAX_REGISTERS)};
+	struct bounce b;
+	long result = bounce_begin_here(&b);
+
+	if (result)
+		return result;
+	real.iov_base = bounce_alloc(&b, real.iov_len + 1);
+	result = !real.iov_base                                            ? -ENOMEM
+	         : guard_copy(real.iov_base, user->iov_base, real.iov_len) ? -EFAULT
+	                                                                   : 0;
+	if (!result)
+		result = sys_call4(SYS_ptrace, request, pid, (long)type, (long)&real);
+	if (!result && request == PTRACE_GETREGSET &&
+	    guard_copy(user->iov_base, real.iov_base, real.iov_len))
+		result = -EFAULT;
+	user->iov_len = real.iov_len;
+	bounce_end(&b);
+	return result;
+}
+
+EXPORT long ptrace(enum __ptrace_request request, ...)
+{
+	struct iovec set;
+	va_list args;
+
+	va_start(args, request);
+	pid_t pid = va_arg(args, pid_t);
+	void *addr = va_arg(args, void *), *data = va_arg(args, void *);
+	va_end(args);
+	if ((request != PTRACE_GETREGSET && request != PTRACE_SETREGSET) || !guard_is_installed() ||
+	    guard_copy(&set, data, sizeof(set)) || !in_window((uintptr_t)set.iov_base))
+		return NEED(ptrace)(request, pid, addr, data);
+	long result = register_set((int)request, pid, addr, &set);
+	if (!result && guard_copy(data, &set, sizeof(set)))
+		result = -EFAULT;
+	return with_errno(result);
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -179,6 +181,13 @@ static long by_number(long nr, const long a[NR_ARGS])
 	case SYS_process_madvise:
 		return process_madvise(
 		    (int)a[0], (const struct iovec *)a[1], (size_t)a[2], (int)a[3], (unsigned)a[4]);
+	case SYS_setsockopt:
+		return setsockopt((int)a[0], (int)a[1], (int)a[2], (void *)a[3], (socklen_t)a[4]);
+	case SYS_ptrace:
+		if (a[0] == PTRACE_GETREGSET || a[0] == PTRACE_SETREGSET)
+			return ptrace(
+			    (enum __ptrace_request)a[0], (pid_t)a[1], (void *)a[2], (void *)a[3]);
+		break;
 	case SYS_dup3:
 		return dup3((int)a[0], (int)a[1], (int)a[2]);
 	default:

@@ -4,15 +4,21 @@
  * (blocked_window.h). The new thread inherits the mask that its creator has at that moment.
  * pthread_cancel: the first one of a process may be lost on a thread that is on a managed stack.
  */
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "base/ensure.h"
 #include "base/sys.h"
 #include "pager/pager.h"
 #include "preload/altstack.h"
 #include "preload/blocked_window.h"
 #include "preload/bounce.h"
+#include "preload/guard.h"
 #include "preload/real.h"
 #include "preload/sigframe.h"
 
@@ -30,9 +36,67 @@ RESOLVE_EARLY static void resolve(void)
 	RESOLVE(pthread_cancel);
 }
 
+/*
+ * What the kernel does with the locks of a thread that has ended, where it would find their pages
+ * absent: marks each that the thread still holds, and wakes one who waits. Afterwards it finds
+ * none.
+ */
+static void release_robust(void)
+{
+	struct robust_list_head *head = NULL;
+	size_t bytes;
+	struct robust_list *at;
+	uint32_t tid = (uint32_t)sys_call0(SYS_gettid);
+
+	if (sys_call3(SYS_get_robust_list, 0, (long)&head, (long)&bytes) || !head)
+		return;
+	for (int i = 0; i < ROBUST_LIST_LIMIT; i++) {
+		if (guard_copy(&at, i ? (void *)at : (void *)&head->list, sizeof(at)))
+			return;
+		/* Bit 0: a lock with priority inheritance, of which the kernel knows otherwise. */
+		bool is_pi = (uintptr_t)at & 1;
+		at = (struct robust_list *)((uintptr_t)at & ~1ul);
+		if (at == &head->list)
+			return;
+		uintptr_t word = (uintptr_t)at + (uintptr_t)head->futex_offset;
+		if (is_pi || !in_window(word) || !guard_touch_write(word))
+			continue;
+		_Atomic uint32_t *futex = (_Atomic uint32_t *)word;
+		uint32_t value = atomic_load(futex);
+		while ((value & FUTEX_TID_MASK) == tid &&
+		       !atomic_compare_exchange_weak(
+		           futex, &value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED))
+			;
+		if ((value & FUTEX_TID_MASK) == tid && value & FUTEX_WAITERS)
+			syscall(SYS_futex, futex, FUTEX_WAKE, 1, NULL, NULL, 0);
+	}
+}
+
+/* After the program's own: C libraries call destructors in so many rounds. */
+static pthread_key_t last_key;
+
+static void at_last(void *round)
+{
+	uintptr_t nr = (uintptr_t)round;
+
+	if (nr < PTHREAD_DESTRUCTOR_ITERATIONS)
+		pthread_setspecific(last_key, (void *)(nr + 1));
+	else
+		release_robust();
+}
+
+static void make_key(void)
+{
+	ensure(pthread_key_create(&last_key, at_last) == 0);
+}
+
 static void before_end(void *arg)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
 	(void)arg;
+	pthread_once(&once, make_key);
+	pthread_setspecific(last_key, (void *)1);
 	blocked_window_watch();
 }
 

@@ -48,18 +48,44 @@ static void *in_thread(void *unused)
 	return unused;
 }
 
-int main(void)
+static void *open_beside(const char *name, int flags)
 {
 	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 20);
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 40);
 
 	CHECK(n > 0);
 	path[n] = 0;
-	strcat(dirname(path), "/libown-malloc.so");
-	void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!plugin)
+	strcat(dirname(path), name);
+	void *library = dlopen(path, flags);
+	if (!library)
 		fprintf(stderr, "%s\n", dlerror());
-	CHECK(plugin);
+	CHECK(library);
+	return library;
+}
+
+/* A library that looks for malloc among its own first: blocks go from either to the other. */
+static void test_deepbind(void)
+{
+	void *library = open_beside("/libdeep.so", RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+	void *(*copy)(const void *, size_t) =
+	    (void *(*)(const void *, size_t))dlsym(library, "deep_copy");
+	void (*release)(void *) = (void (*)(void *))dlsym(library, "deep_free");
+
+	CHECK(copy && release);
+	for (unsigned i = 0; i < NR; i++) {
+		char *mine = malloc(BYTES), *its = copy("text", 5);
+
+		CHECK(mine && its && !strcmp(its, "text"));
+		free(its);
+		release(mine);
+	}
+	CHECK(!dlclose(library));
+}
+
+int main(void)
+{
+	test_deepbind();
+	void *plugin = open_beside("/libown-malloc.so", RTLD_NOW | RTLD_LOCAL);
 	make = (void *(*)(size_t, unsigned char))dlsym(plugin, "plugin_make");
 	drop = (void (*)(void *))dlsym(plugin, "plugin_drop");
 	CHECK(make && drop);
