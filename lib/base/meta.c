@@ -2,8 +2,10 @@
 /* Metadata memory; see meta.h. */
 #include "base/meta.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "base/lock.h"
@@ -29,11 +31,35 @@ long meta_hint(size_t bytes)
 	                               page_round_up(bytes) + PAGE_BYTES, memory_order_relaxed));
 }
 
+/* Limits of the program's own are about its memory: see preload/wrap_rlimit.c. */
+static void raise_limit(int resource, uint64_t bytes)
+{
+	struct {
+		uint64_t soft, hard;
+	} limit;
+
+	if (sys_call4(SYS_prlimit64, 0, resource, 0, (long)&limit) ||
+	    limit.soft > UINT64_MAX - bytes)
+		return;
+	limit.soft = MIN(limit.soft + bytes, limit.hard);
+	sys_call4(SYS_prlimit64, 0, resource, (long)&limit, 0);
+}
+
+static long map(size_t bytes)
+{
+	return sys_call6(SYS_mmap, meta_hint(bytes), (long)bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
 void *meta_map(size_t bytes)
 {
-	long p = sys_call6(SYS_mmap, meta_hint(bytes), (long)bytes, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long p = map(bytes);
 
+	if (p == -ENOMEM) {
+		raise_limit(RLIMIT_AS, bytes);
+		raise_limit(RLIMIT_DATA, bytes);
+		p = map(bytes);
+	}
 	if (p < 0)
 		return NULL;
 	/* Tables are large, and touched here and there: 2 MiB pages would multiply their cost. */

@@ -376,6 +376,11 @@ int pager_start(const struct pager_config *config, char *why, size_t why_bytes)
 	return err;
 }
 
+size_t pager_own_bytes(void)
+{
+	return meta_bytes() + ((size_t)pg.frames.nr_bufs << PAGE_SHIFT);
+}
+
 bool pager_is_running(void)
 {
 	return pg.running;

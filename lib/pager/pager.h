@@ -60,6 +60,8 @@ static inline uint64_t pager_min_frames(const struct pager_config *config)
 int pager_start(const struct pager_config *config, char *why, size_t why_bytes);
 
 bool pager_is_running(void);
+/* Address space of this process that is the pager's own. Context: any. */
+size_t pager_own_bytes(void);
 
 /*
  * Change the frame budget, up to ram_max_bytes. Less RAM is there when this returns.

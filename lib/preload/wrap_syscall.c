@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -181,6 +182,13 @@ static long by_number(long nr, const long a[NR_ARGS])
 	case SYS_process_madvise:
 		return process_madvise(
 		    (int)a[0], (const struct iovec *)a[1], (size_t)a[2], (int)a[3], (unsigned)a[4]);
+	case SYS_prlimit64:
+		return prlimit64(
+		    (pid_t)a[0], (__rlimit_resource_t)a[1], (void *)a[2], (void *)a[3]);
+	case SYS_setrlimit:
+		return setrlimit((__rlimit_resource_t)a[0], (void *)a[1]);
+	case SYS_getrlimit:
+		return getrlimit((__rlimit_resource_t)a[0], (void *)a[1]);
 	case SYS_setsockopt:
 		return setsockopt((int)a[0], (int)a[1], (int)a[2], (void *)a[3], (socklen_t)a[4]);
 	case SYS_ptrace:

@@ -238,6 +238,32 @@ static void test_lock_limit(void)
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0 && munmap(p, 64 * PAGE_BYTES) == 0);
 }
 
+/* A limit is about the program's own memory, however large the pager's tables are. */
+static void test_own_limit(int what)
+{
+	const struct rlimit limit = {(size_t)192 << 20, (size_t)200 << 20};
+	struct rlimit now;
+	int status;
+	char *p = map(512, RW, 0);
+
+	fill(p, 512, 3);
+	pid_t pid = fork();
+	if (!pid) {
+		CHECK(is_filled(p, 512, 3)); /* the child's tables are there by now */
+		CHECK(setrlimit(what, &limit) == 0 && getrlimit(what, &now) == 0);
+		CHECK(now.rlim_cur == limit.rlim_cur && now.rlim_max == limit.rlim_max);
+		char *q = map(8192, RW, 0);
+		CHECK(mmap(NULL, (size_t)512 << 20, RW, ANON, -1, 0) == MAP_FAILED &&
+		      errno == ENOMEM);
+		fill(q, 8192, 4);
+		CHECK(is_filled(q, 8192, 4) && is_filled(p, 512, 3));
+		now.rlim_cur = 0;
+		CHECK(prlimit(0, what, NULL, &now) == 0 && now.rlim_cur == limit.rlim_cur);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0 && munmap(p, 512 * PAGE_BYTES) == 0);
+}
+
 /* As plain: a mapping over the limit is refused, and nothing is lost by it. */
 static void test_limits(void)
 {
@@ -471,6 +497,8 @@ int main(int argc, char **argv)
 	test_residency();
 	test_access_advice();
 	test_cold();
+	test_own_limit(RLIMIT_AS);
+	test_own_limit(RLIMIT_DATA);
 	test_segment();
 	test_lock();
 	test_lock_limit();

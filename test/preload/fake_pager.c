@@ -331,6 +331,11 @@ bool pager_is_running(void)
 	return running;
 }
 
+size_t pager_own_bytes(void)
+{
+	return meta_bytes() + 2 * REGION_BYTES;
+}
+
 bool pager_owns_fd(int fd)
 {
 	return fd == uffd && running;
