@@ -276,8 +276,8 @@ static long sigprocmask_call(const struct guard_trap *t)
 		return -EINVAL;
 	if (t->args[1] && guard_copy(&set, (void *)t->args[1], sizeof(set)))
 		return -EFAULT;
-	int err = signals_mask_change(
-	    (int)t->args[0], t->args[1] ? &set : NULL, (uint64_t *)&t->uc->uc_sigmask, &old);
+	int err = signals_mask_change((int)t->args[0], t->args[1] ? &set : NULL,
+	    (uint64_t *)&t->uc->uc_sigmask, &old, (uintptr_t)t->uc->uc_mcontext.gregs[REG_RSP]);
 	if (err)
 		return err;
 	return t->args[2] && guard_copy((void *)t->args[2], &old, sizeof(old)) ? -EFAULT : 0;

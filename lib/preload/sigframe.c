@@ -259,6 +259,7 @@ static bool frame_build(const struct sys_sigaction *act, int sig, const siginfo_
 	copy.uc_stack = *alt;
 	if (!alt->ss_size)
 		copy.uc_stack = (stack_t){.ss_flags = SS_DISABLE};
+	signals_leave_handlers(sp);
 	*mask_of(&copy) |= signals_emulated_mask();
 	copy.uc_mcontext.fpregs = fp_size ? (fpregset_t)fp : NULL;
 	memcpy(f.uc, &copy, UC_BYTES);
@@ -277,6 +278,7 @@ static bool frame_build(const struct sys_sigaction *act, int sig, const siginfo_
 	regs[REG_EFL] &= ~(greg_t)EFLAGS_CLEAR;
 	uc->uc_mcontext.fpregs = NULL; /* the kernel takes it for "initial", as for any handler */
 	*mask_of(uc) = mask & ~SIGNALS_KEPT;
+	signals_enter_handler(mask | act->mask, at);
 	return true;
 }
 

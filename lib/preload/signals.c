@@ -5,7 +5,9 @@
  * The program's dispositions are immutable records in a small ring per signal, published by index:
  * readers in fault context and forked children never meet a lock that somebody holds.
  *
- * Limit: a program's handler for one of the three is re-entered by a fault of its own.
+ * A handler of the program blocks its own signal, and those of its sa_mask. For the three that is
+ * in the emulated mask only, until the handler returns, or libc restores a mask with a jump
+ * (wrap_jump.c), or the thread is found to have left the handler's frame in some other way.
  */
 #include "preload/signals.h"
 
@@ -17,12 +19,14 @@
 #include "pager/pager.h"
 #include "preload/altstack.h"
 #include "preload/blocked_window.h"
+#include "preload/bounce.h"
 #include "preload/guard.h"
 #include "preload/sigframe.h"
 #include "preload/stack_switch.h"
 
 #define NR_RECORDS 64u /* a reader would have to sleep through as many sigaction() calls */
 #define NR_SIGNALS 64
+#define MAX_DEPTH  ((uintptr_t)256 << 10) /* below a handler's frame: its own stack. Guess */
 #define SI_IS_SYNC 0 /* si_code above: raised by the kernel for what this thread just did */
 
 struct disposition {
@@ -37,6 +41,11 @@ static _Atomic bool installed;
 /* Kept signals that this thread's program believes blocked, and those that arrived meanwhile. */
 static _Thread_local uint64_t emulated_mask __attribute__((tls_model("initial-exec")));
 static _Thread_local uint64_t emulated_pending __attribute__((tls_model("initial-exec")));
+static _Thread_local siginfo_t pending_info[3] __attribute__((tls_model("initial-exec")));
+
+/* Of emulated_mask: what handlers have blocked by running, and the frame of each. */
+static _Thread_local uint64_t handler_bits __attribute__((tls_model("initial-exec")));
+static _Thread_local uintptr_t handler_frame[3] __attribute__((tls_model("initial-exec")));
 
 /*
  * What a child of vfork() has set: it has a table of its own, but its parent's memory. Kept with
@@ -48,6 +57,9 @@ static _Thread_local struct {
 	struct sys_sigaction action[3];
 } borrower __attribute__((tls_model("initial-exec")));
 
+static const int kept_signals[] = {SIGBUS, SIGSEGV, SIGSYS};
+
+/* In kept_signals. */
 static uint32_t index_of(int sig)
 {
 	return sig == SIGBUS ? 0 : sig == SIGSEGV ? 1 : 2;
@@ -129,7 +141,62 @@ static void send_ready(void)
 	emulated_pending &= ~ready;
 	for (int sig = 1; sig < 64; sig++)
 		if (ready & SIGNAL_BIT(sig))
-			send_to_self(sig, NULL);
+			send_to_self(sig, &pending_info[index_of(sig)]);
+}
+
+uint64_t signals_pending(void)
+{
+	return emulated_pending & emulated_mask;
+}
+
+int signals_take_pending(uint64_t set, siginfo_t *ret_info)
+{
+	uint64_t mask = sys_signals_block(true);
+	uint64_t ready = signals_pending() & set;
+	int sig = ready ? __builtin_ctzll(ready) + 1 : 0;
+
+	if (sig) {
+		emulated_pending &= ~SIGNAL_BIT(sig);
+		*ret_info = pending_info[index_of(sig)];
+	}
+	sys_signals_restore(mask);
+	return sig;
+}
+
+static bool is_inside(uintptr_t frame, uintptr_t sp)
+{
+	if (altstack_is_programs(frame))
+		return altstack_is_programs(sp) && sp <= frame;
+	return altstack_is_programs(sp) || frame - sp < MAX_DEPTH;
+}
+
+void signals_leave_handlers(uintptr_t sp)
+{
+	for (int i = 0; UNLIKELY(handler_bits) && i < 3; i++) {
+		uint64_t bit = SIGNAL_BIT(kept_signals[i]);
+
+		if (handler_bits & bit && !is_inside(handler_frame[i], sp)) {
+			handler_bits &= ~bit;
+			emulated_mask &= ~bit;
+		}
+	}
+}
+
+void signals_forget_handlers(void)
+{
+	emulated_mask &= ~handler_bits;
+	handler_bits = 0;
+}
+
+void signals_enter_handler(uint64_t mask, uintptr_t frame)
+{
+	uint64_t added = mask & SIGNALS_KEPT & ~emulated_mask;
+
+	for (int i = 0; UNLIKELY(added) && i < 3; i++)
+		if (added & SIGNAL_BIT(kept_signals[i]))
+			handler_frame[i] = frame;
+	handler_bits |= added;
+	emulated_mask |= added;
 }
 
 uint64_t signals_emulated_mask(void)
@@ -140,6 +207,7 @@ uint64_t signals_emulated_mask(void)
 void signals_set_emulated_mask(uint64_t mask)
 {
 	emulated_mask = mask;
+	handler_bits &= mask;
 }
 
 void signals_flush(void)
@@ -150,8 +218,10 @@ void signals_flush(void)
 	send_ready();
 }
 
-int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *ret_old)
+int signals_mask_change(
+    int how, const uint64_t *set, uint64_t *mask, uint64_t *ret_old, uintptr_t sp)
 {
+	signals_leave_handlers(sp);
 	uint64_t view = (*mask & ~SIGNALS_KEPT) | emulated_mask;
 
 	if (ret_old)
@@ -172,7 +242,7 @@ int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *
 		return -EINVAL;
 	}
 	*mask = view & ~(SIGNALS_KEPT | SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
-	emulated_mask = view & SIGNALS_KEPT;
+	signals_set_emulated_mask(view & SIGNALS_KEPT);
 	if (UNLIKELY(emulated_pending & ~emulated_mask))
 		send_ready();
 	return 0;
@@ -214,7 +284,11 @@ void signals_deliver(int sig, siginfo_t *si, ucontext_t *uc)
 	bool is_between = altstack_is_own((uintptr_t)uc->uc_mcontext.gregs[REG_RSP]);
 	uint64_t mask = *(uint64_t *)&uc->uc_sigmask;
 
+	if (!is_between)
+		signals_leave_handlers(bounce_caller_sp((uintptr_t)uc->uc_mcontext.gregs[REG_RSP]));
 	if (!is_sync && (is_between || emulated_mask & SIGNAL_BIT(sig))) {
+		if (!(emulated_pending & SIGNAL_BIT(sig)))
+			pending_info[index_of(sig)] = *si;
 		emulated_pending |= SIGNAL_BIT(sig);
 		return;
 	}
@@ -324,8 +398,6 @@ bool signals_are_installed(void)
 {
 	return atomic_load_explicit(&installed, memory_order_relaxed);
 }
-
-static const int kept_signals[] = {SIGBUS, SIGSEGV, SIGSYS};
 
 void signals_before_exec(void)
 {

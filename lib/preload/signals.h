@@ -42,9 +42,27 @@ void signals_action(int sig, const struct sys_sigaction *act, struct sys_sigacti
 /*
  * What rt_sigprocmask(2) would do: change *@mask, the kernel's mask of this thread, and the
  * emulated part. @set NULL: only ask. The caller makes the kernel use *@mask.
- * @ret_old: the mask as the program sees it, before. Return: 0 or -EINVAL. Context: any.
+ * @ret_old: the mask as the program sees it, before. @sp: the program's stack pointer.
+ * Return: 0 or -EINVAL. Context: any.
  */
-int signals_mask_change(int how, const uint64_t *set, uint64_t *mask, uint64_t *ret_old);
+int signals_mask_change(
+    int how, const uint64_t *set, uint64_t *mask, uint64_t *ret_old, uintptr_t sp);
+
+/*
+ * A handler of the program begins, its frame at @frame: of @mask, the kept signals are blocked
+ * until it returns. Context: fault.
+ */
+void signals_enter_handler(uint64_t mask, uintptr_t frame);
+/* The thread jumps out of all handlers, to a mask from before. Context: any. */
+void signals_forget_handlers(void) __attribute__((visibility("hidden")));
+/* Those of handlers that the thread, now at @sp, has jumped out of are blocked no more. Context:
+ * any. */
+void signals_leave_handlers(uintptr_t sp);
+
+/* The kept signals that have come for this thread while it believed them blocked. Context: any. */
+uint64_t signals_pending(void);
+/* Take one that is in @set. Return: the signal, or 0. Context: any. */
+int signals_take_pending(uint64_t set, siginfo_t *ret_info);
 
 /*
  * The program's turn: do with this signal what the kernel would have done. Returns only if no

@@ -4,9 +4,6 @@
  * every mask that reaches the kernel. libc's own internal calls do not come through here; they
  * only ever restore masks that do not have the three, or block everything where no managed memory
  * is touched.
- *
- * While one of the three runs a handler of the program, or a handler's sa_mask asks for it, it is
- * not reported as blocked.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -34,6 +31,7 @@
 extern void fl_restorer(void) __attribute__((visibility("hidden"))); /* base/sys.c */
 
 REAL(sigsuspend);
+REAL(sigtimedwait);
 REAL(ppoll);
 REAL(pselect);
 REAL(epoll_pwait);
@@ -43,6 +41,7 @@ REAL(pthread_attr_setsigmask_np);
 RESOLVE_EARLY static void resolve(void)
 {
 	RESOLVE(sigsuspend);
+	RESOLVE(sigtimedwait);
 	RESOLVE(ppoll);
 	RESOLVE(pselect);
 	RESOLVE(epoll_pwait);
@@ -208,7 +207,8 @@ static long change_mask_in_steps(int how, const sigset_t *set, sigset_t *old)
 {
 	uint64_t wanted = set ? bits_of(set) & ~SIGNALS_OF_LIBC : 0, view;
 	uint64_t mask = sys_signals_block(false);
-	int err = signals_mask_change(how, set ? &wanted : NULL, &mask, &view);
+	int err = signals_mask_change(
+	    how, set ? &wanted : NULL, &mask, &view, (uintptr_t)__builtin_frame_address(0));
 
 	if (!err && old)
 		set_bits(old, view);
@@ -230,7 +230,8 @@ static long change_mask(int how, const sigset_t *set, sigset_t *old)
 	if (signals_are_installed()) {
 		uint64_t mask = view;
 
-		signals_mask_change(how, set ? &wanted : NULL, &mask, &view);
+		signals_mask_change(
+		    how, set ? &wanted : NULL, &mask, &view, (uintptr_t)__builtin_frame_address(0));
 	}
 	if (old)
 		set_bits(old, view);
@@ -262,6 +263,63 @@ EXPORT int sigsuspend(const sigset_t *set)
 	const sigset_t *mask = kernel_mask(set, &copy);
 
 	return NEED(sigsuspend)(mask);
+}
+
+/* --- what is pending: of the three, what came for this thread while it had them blocked --- */
+
+EXPORT int sigpending(sigset_t *set)
+{
+	uint64_t bits = 0;
+	long err = sys_call2(SYS_rt_sigpending, (long)&bits, sizeof(bits));
+
+	bits |= signals_pending();
+	if (!err && guard_copy(set, &bits, sizeof(bits)))
+		err = -EFAULT;
+	return (int)with_errno(err);
+}
+
+/* Return: the signal, or 0. */
+static int take_pending(const sigset_t *set, siginfo_t *ret_info)
+{
+	siginfo_t info;
+	uint64_t bits;
+
+	if (!signals_pending() || guard_copy(&bits, set, sizeof(bits)))
+		return 0;
+	int sig = signals_take_pending(bits, &info);
+	if (sig && ret_info)
+		guard_copy(ret_info, &info, sizeof(info));
+	return sig;
+}
+
+EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+	int sig = take_pending(set, info);
+
+	if (sig)
+		return sig;
+	int result = NEED(sigtimedwait)(set, info, timeout);
+	if (result < 0 && errno == EINTR)
+		sig = take_pending(set, info);
+	return sig ? sig : result;
+}
+
+EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+	return sigtimedwait(set, info, NULL);
+}
+
+EXPORT int sigwait(const sigset_t *set, int *ret_sig)
+{
+	int sig;
+
+	do {
+		sig = sigtimedwait(set, NULL, NULL);
+	} while (sig < 0 && errno == EINTR);
+	if (sig < 0)
+		return errno;
+	*ret_sig = sig;
+	return 0;
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t nr, const struct timespec *timeout, const sigset_t *set)

@@ -8,6 +8,7 @@
  */
 #include <linux/sched.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -189,6 +190,11 @@ static long by_number(long nr, const long a[NR_ARGS])
 		return setrlimit((__rlimit_resource_t)a[0], (void *)a[1]);
 	case SYS_getrlimit:
 		return getrlimit((__rlimit_resource_t)a[0], (void *)a[1]);
+	case SYS_rt_sigprocmask:
+		if (a[3] == sizeof(uint64_t)) /* of a sigset_t no more is looked at */
+			return with_errno(
+			    -pthread_sigmask((int)a[0], (sigset_t *)a[1], (sigset_t *)a[2]));
+		break;
 	case SYS_setsockopt:
 		return setsockopt((int)a[0], (int)a[1], (int)a[2], (void *)a[3], (socklen_t)a[4]);
 	case SYS_ptrace:

@@ -248,6 +248,96 @@ static void test_masks(void)
 	CHECK(signal(SIGSEGV, SIG_DFL) == SIG_IGN);
 }
 
+/* --- what a handler blocks by running --- */
+
+static bool is_blocked(int sig)
+{
+	sigset_t now;
+
+	CHECK(pthread_sigmask(SIG_BLOCK, NULL, &now) == 0);
+	return sigismember(&now, sig) == 1;
+}
+
+static volatile bool stays;
+static char *volatile guarded;
+
+static void on_masked(int sig)
+{
+	CHECK(is_blocked(sig) && is_blocked(SIGUSR2) && is_blocked(SIGBUS));
+	CHECK(sig == SIGSEGV || !is_blocked(SIGSEGV));
+	if (!stays)
+		siglongjmp(jump, sig);
+	CHECK(mprotect(guarded, 65536, PROT_READ | PROT_WRITE) == 0);
+}
+
+/* Deeper than the handler that was left, where a fault must not seem to be inside it. */
+static int deep_fault(unsigned depth)
+{
+	volatile char room[2000];
+
+	room[depth % 2000] = 1;
+	return depth ? deep_fault(depth - 1) + room[depth % 2000] - 1 : fault_of(guarded, true);
+}
+
+static void raise_handled(void)
+{
+	if (!sigsetjmp(jump, 1))
+		CHECK(raise(SIGUSR1) == 0 && stays);
+}
+
+static void test_handler_masks(void)
+{
+	struct sigaction act = {.sa_handler = on_masked};
+	static char alt[65536];
+	stack_t ss = {.ss_sp = alt, .ss_size = sizeof(alt)}, off = {.ss_flags = SS_DISABLE};
+
+	sigemptyset(&act.sa_mask);
+	sigaddset(&act.sa_mask, SIGUSR2), sigaddset(&act.sa_mask, SIGBUS);
+	guarded = managed_pages(65536);
+	guarded[0] = 7;
+	for (int is_alt = 0; is_alt < 2; is_alt++) {
+		act.sa_flags = is_alt ? SA_ONSTACK : 0;
+		CHECK(sigaltstack(is_alt ? &ss : &off, NULL) == 0);
+		CHECK(sigaction(SIGSEGV, &act, NULL) == 0 && sigaction(SIGUSR1, &act, NULL) == 0);
+		for (int i = 0; i < 200; i++) {
+			CHECK(mprotect(guarded, 65536, PROT_READ) == 0);
+			stays = i % 2;
+			CHECK(deep_fault(i % 5 * 3) == (stays ? 0 : SIGSEGV));
+			CHECK(guarded[0] == (stays ? 1 : 7));
+			CHECK(!is_blocked(SIGSEGV) && !is_blocked(SIGBUS) && !is_blocked(SIGUSR2));
+			CHECK(mprotect(guarded, 65536, PROT_READ | PROT_WRITE) == 0);
+			guarded[0] = 7;
+			raise_handled();
+			CHECK(!is_blocked(SIGBUS) && !is_blocked(SIGUSR1));
+		}
+	}
+	CHECK(sigaltstack(&off, NULL) == 0 && munmap(guarded, 65536) == 0);
+	CHECK(signal(SIGSEGV, SIG_DFL) != SIG_ERR && signal(SIGUSR1, SIG_DFL) != SIG_ERR);
+}
+
+/* A fault signal that was sent while it is blocked can be seen, and taken. */
+static void test_pending(void)
+{
+	static const int sigs[] = {SIGBUS, SIGSEGV, SIGSYS};
+	struct timespec none = {0};
+	sigset_t set, now;
+	siginfo_t si;
+
+	for (int i = 0; i < 3; i++) {
+		sigemptyset(&set), sigaddset(&set, sigs[i]);
+		CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+		CHECK(sigtimedwait(&set, &si, &none) == -1 && errno == EAGAIN);
+		CHECK(raise(sigs[i]) == 0 && sigpending(&now) == 0);
+		CHECK(sigismember(&now, sigs[i]) == 1 && sigismember(&now, SIGUSR1) == 0);
+		CHECK(sigtimedwait(&set, &si, &none) == sigs[i] && si.si_signo == sigs[i]);
+		CHECK(si.si_pid == getpid() && sigpending(&now) == 0);
+		CHECK(sigismember(&now, sigs[i]) == 0);
+		int got = 0;
+		CHECK(raise(sigs[i]) == 0 && sigwait(&set, &got) == 0 && got == sigs[i]);
+		CHECK(sigprocmask(SIG_UNBLOCK, &set, NULL) == 0); /* nothing is left to die of */
+	}
+}
+
 static int status_of(void (*body)(void))
 {
 	int status;
@@ -277,6 +367,20 @@ static void die_ignoring(void)
 	*(volatile char *)8 = 1;
 }
 
+static void crash_again(int sig)
+{
+	(void)sig;
+	*(volatile char *)16 = 1;
+	_exit(5);
+}
+
+/* A handler that crashes is not run for it again. */
+static void die_handling(void)
+{
+	signal(SIGSEGV, crash_again);
+	*(volatile char *)8 = 1;
+}
+
 static void die_killed(void)
 {
 	kill(getpid(), SIGBUS);
@@ -299,6 +403,7 @@ static void test_deaths(void)
 	CHECK(WTERMSIG(status_of(die_wild)) == SIGSEGV);
 	CHECK(WTERMSIG(status_of(die_null)) == SIGSEGV);
 	CHECK(WTERMSIG(status_of(die_ignoring)) == SIGSEGV);
+	CHECK(WTERMSIG(status_of(die_handling)) == SIGSEGV);
 	CHECK(WTERMSIG(status_of(die_killed)) == SIGBUS);
 	CHECK(WTERMSIG(status_of(die_sigsys)) == SIGSYS);
 	CHECK(WTERMSIG(status_of(die_abort)) == SIGABRT);
@@ -340,6 +445,8 @@ int main(int argc, char **argv)
 		test_nested_jumps();
 		test_own_faults();
 		test_masks();
+		test_handler_masks();
+		test_pending();
 		test_cancelled();
 	}
 	test_jumps(jumps);
