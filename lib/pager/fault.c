@@ -58,7 +58,7 @@ struct fault {
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
 	uint32_t nr_read, stride, self;
 	struct vpn first;
-	uint64_t is_near; /* bits: it was evicted a short while ago */
+	uint8_t epochs[MAX_WINDOW]; /* of each page read: since it was evicted */
 	struct swap_page page[MAX_WINDOW];
 	struct frame_nr frame[MAX_WINDOW];
 };
@@ -244,7 +244,7 @@ static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_
 	struct swap_ref ref = f->from_file ? SWAP_REF_NONE : (struct swap_ref){pte_payload(*pte)};
 	struct frame_nr frame = frame_take(&pg.frames, vpn);
 
-	f->is_near |= (uint64_t)writeback_is_near(*pte) << i;
+	f->epochs[i] = (uint8_t)writeback_epochs(*pte);
 	frame_of(&pg.frames, frame)->buf = buf;
 	frame_of(&pg.frames, frame)->ref = ref;
 	frame_of(&pg.frames, frame)->source = f->source;
@@ -293,7 +293,6 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 	f->stride = (uint32_t)(is_down ? -f->window.delta : f->window.delta);
 	f->self = is_down ? nr - 1 : 0;
 	f->first.v = f->vpn.v - (uint64_t)f->self * f->stride;
-	f->is_near = 0;
 	if (UNLIKELY(f->from_file)) {
 		atomic_fetch_add_explicit(&pg.nr_populated, nr, memory_order_relaxed);
 		if (r->marks & REGION_LOCKED)
@@ -541,7 +540,7 @@ static void report_lost(struct fault *f)
 static void note_read(struct fault *f, uint64_t ns)
 {
 	for (uint32_t i = 0; i < f->nr_read && !f->from_file; i++)
-		share_note(&f->page[i], f->is_near >> i & 1, ns / f->nr_read);
+		share_note(&f->page[i], f->epochs[i], ns / f->nr_read);
 }
 
 static void read_window(struct fault *f, enum swap_wait wait)

@@ -215,8 +215,9 @@ uint32_t writeback_run(void);
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref);
 /* Whether the page of this SWAPPED entry comes back soon after its eviction. */
 bool writeback_is_refault(uint64_t pte);
-/* Whether it comes back within an eighth of the budget's evictions, or little more. */
-bool writeback_is_near(uint64_t pte);
+#define EPOCHS_PER_BUDGET 8u
+/* Evictions since its own, in eighths of the budget, rounded either way. */
+uint32_t writeback_epochs(uint64_t pte);
 /* Its refault distance in frames, rounded to an eighth of the budget. Right up to eight budgets of
  * evictions; an older page looks younger. @pte: SWAPPED, or READING with the epoch kept. */
 uint32_t writeback_distance(uint64_t pte);
@@ -227,8 +228,8 @@ uint32_t writeback_distance(uint64_t pte);
 const char *share_codec_find(const char *name);
 /* Return: 0 or -ENOMEM. Once frames and swap are there. */
 int share_init(void);
-/* @page was read in @ns; @is_near: it had left its frame a short while ago. */
-void share_note(const struct swap_page *page, bool is_near, uint64_t ns);
+/* @page was read in @ns; @epochs: writeback_epochs(). */
+void share_note(const struct swap_page *page, uint32_t epochs, uint64_t ns);
 /* Give back what the tier has beyond its share. Return: anything. Context: fault, no lock held. */
 bool share_trim(void);
 /* Room is short and nothing can be evicted: the tier must give way. As above. */

@@ -18,12 +18,18 @@
  *             that is not: of F frames H in use, R = H / (F - H) refills for each eviction, which
  *             a step more makes fewer by R (1 + R) step / F.
  *
- * The share grows while more > frames, shrinks while less < frames, and is left alone in between.
- * Each is a sum of measured times that halves with each look, 40 a second; a step every look takes
- * the tier from its largest to nothing in 0.6 s. While nothing comes back at all (a program that
- * fills memory) there is nothing to weigh, and the share grows as the tier fills, where pages come
- * to a half or less: see more(). Data that does not compress never gets in (swap/room.h), earns
- * nothing, and its faults push out what is there.
+ * These are about the next step. A program whose pages would all but fit is better off without any
+ * tier, although each step towards that costs more than it brings; so the whole is weighed, too:
+ * what came back within as many evictions as the tier has frames would have been there still, were
+ * they the program's; what else it brought back would have been read from disk. Where that favours
+ * the program, the tier goes.
+ *
+ * Else the share grows while more > frames, shrinks while less < frames, and is left alone in
+ * between. Each is a sum of measured times that halves with each look, 40 a second; a step every
+ * look takes the tier from its largest to nothing in 0.6 s. While nothing comes back at all (a
+ * program that fills memory) there is nothing to weigh, and the share grows as the tier fills,
+ * where pages come to a half or less: see more(). Data that does not compress never gets in
+ * (swap/room.h), earns nothing, and its faults push out what is there.
  */
 #include "pager/share.h"
 
@@ -64,6 +70,8 @@ static struct {
 	_Atomic uint64_t looked_ns;          /* [atomic] whoever moves it on looks */
 	_Atomic uint64_t grown_ns;           /* [atomic] likewise, for more() */
 	_Atomic uint64_t more, frames;       /* [atomic, relaxed] ns */
+	_Atomic uint64_t without, with;      /* [atomic, relaxed] ns */
+	_Atomic uint32_t reach;              /* epochs: what the tier has, as evictions */
 	_Atomic uint64_t nr_less;            /* [atomic, relaxed] hits in the oldest quarter */
 	_Atomic uint64_t hit_ns, disk_ns;    /* [atomic, relaxed] running means of one page */
 	_Atomic uint32_t share;              /* pages */
@@ -193,6 +201,9 @@ uint32_t share_next(
 {
 	uint64_t frames = e->frames / NEAR_STEPS + e->refills, less = e->less;
 
+	if (e->without > e->with + e->with / 8)
+		return (uint32_t)MAX(
+		    (int32_t)MIN(share, taken) - (int32_t)(step * 4), (int32_t)SHARE_MIN);
 	if (taken > step * 4)
 		less = less * step / (taken / 4);
 	if (e->more > frames + frames / 8)
@@ -247,8 +258,12 @@ static void look(void)
 	    .more = halve(&sh.more),
 	    .less = halve(&sh.nr_less) * (disk_ns - MIN(hit_ns, disk_ns)),
 	    .frames = halve(&sh.frames),
+	    .without = halve(&sh.without),
+	    .with = halve(&sh.with),
 	    .refills = refill_ns(taken),
 	};
+	atomic_store(
+	    &sh.reach, (taken * EPOCHS_PER_BUDGET + pg.frames.nr_frames - 1) / pg.frames.nr_frames);
 	note_offers(&s, disk_ns - MIN(hit_ns, disk_ns));
 	uint32_t next = share_next(&e, share, taken, sh.step, sh.max);
 	if (next != share)
@@ -263,17 +278,22 @@ static void look_if_due(void)
 		look();
 }
 
-void share_note(const struct swap_page *page, bool is_near, uint64_t ns)
+void share_note(const struct swap_page *page, uint32_t epochs, uint64_t ns)
 {
 	if (!sh.is_on || page->result)
 		return;
 	bool is_hit = page->from == SWAP_FROM_TIER || page->from == SWAP_FROM_TIER_OLD;
 
 	mean_add(is_hit ? &sh.hit_ns : &sh.disk_ns, ns);
-	if (is_near)
+	uint64_t hit_ns = atomic_load(&sh.hit_ns), disk_ns = atomic_load(&sh.disk_ns);
+	if (epochs <= 1)
 		add(&sh.frames, ns + FAULT_NS);
-	if (page->from == SWAP_FROM_GHOST && ns > atomic_load(&sh.hit_ns))
-		add(&sh.more, ns - atomic_load(&sh.hit_ns));
+	if (epochs <= atomic_load(&sh.reach))
+		add(&sh.without, ns + FAULT_NS);
+	else if (is_hit)
+		add(&sh.with, disk_ns - MIN(hit_ns, disk_ns));
+	if (page->from == SWAP_FROM_GHOST && ns > hit_ns)
+		add(&sh.more, ns - hit_ns);
 	if (page->from == SWAP_FROM_TIER_OLD)
 		add(&sh.nr_less, 1);
 	look_if_due();

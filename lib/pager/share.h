@@ -16,9 +16,12 @@
 
 /* Nanoseconds of the last looks, the older ones counting half each. */
 struct share_earnings {
-	uint64_t more;    /* would have been saved with a step more */
-	uint64_t less;    /* were saved by the oldest quarter of the tier */
-	uint64_t frames;  /* would have been saved with NEAR_STEPS more of the program's */
+	uint64_t more;   /* would have been saved with a step more */
+	uint64_t less;   /* were saved by the oldest quarter of the tier */
+	uint64_t frames; /* would have been saved with NEAR_STEPS more of the program's */
+	uint64_t
+	    without;   /* would have been saved with all that the tier has given to the program */
+	uint64_t with; /* ... and would have been lost */
 	uint64_t refills; /* ... and of refills with one */
 };
 

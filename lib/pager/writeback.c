@@ -36,8 +36,6 @@ void writeback_queue(struct frame_nr nr)
  * in its PTE. One that is read back within a budget's worth of evictions would have been there
  * still with twice the RAM: as Linux's refault distance (mm/workingset.c), only coarser.
  */
-#define EPOCHS_PER_BUDGET 8u
-
 static uint32_t epoch_now(void)
 {
 	return (uint32_t)(atomic_load(&pg.nr_evicted) /
@@ -45,21 +43,20 @@ static uint32_t epoch_now(void)
 	       PTE_EPOCHS;
 }
 
-bool writeback_is_refault(uint64_t pte)
+uint32_t writeback_epochs(uint64_t pte)
 {
-	return (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS <= EPOCHS_PER_BUDGET;
+	return (uint32_t)((epoch_now() - pte_epoch(pte)) % PTE_EPOCHS);
 }
 
-bool writeback_is_near(uint64_t pte)
+bool writeback_is_refault(uint64_t pte)
 {
-	return (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS <= 1;
+	return writeback_epochs(pte) <= EPOCHS_PER_BUDGET;
 }
 
 uint32_t writeback_distance(uint64_t pte)
 {
-	uint64_t nr_epochs = (epoch_now() - pte_epoch(pte)) % PTE_EPOCHS;
-
-	return (uint32_t)MIN(nr_epochs * frames_budget() / EPOCHS_PER_BUDGET, DISTANCE_NEVER - 1);
+	return (uint32_t)MIN((uint64_t)writeback_epochs(pte) * frames_budget() / EPOCHS_PER_BUDGET,
+	    DISTANCE_NEVER - 1);
 }
 
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)

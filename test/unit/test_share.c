@@ -70,6 +70,22 @@ Test(share, refills_count_for_frames)
 	cr_expect_leq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
 }
 
+Test(share, goes_where_all_of_it_would_fit_without)
+{
+	/* Each step looks worth keeping, and the whole is not. */
+	struct share_earnings e = {.more = 900, .less = 800, .frames = NEAR_STEPS * 100};
+	uint32_t share = 16 * STEP;
+	int nr_looks = 0;
+
+	e.without = 5000, e.with = 4000;
+	for (; share > SHARE_MIN && nr_looks <= LOOKS_A_SECOND; nr_looks++)
+		share = share_next(&e, share, share, STEP, LARGEST);
+	cr_expect_eq(share, SHARE_MIN);
+	cr_expect_leq(nr_looks, 8);
+	e.with = 4900; /* not by a margin of an eighth */
+	cr_expect_gt(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
+}
+
 /* A page of the tier holds @packed of the program's; a look sees @touches of @nr_pages at random.
  */
 static struct share_earnings run(
