@@ -30,7 +30,7 @@
 #include "telemetry/telemetry.h"
 
 #define NR_PAGE_EVENTS 64u
-#define MAX_BATCH      128u /* choices of the policy at once; half of them are unmapped, by one call */
+#define MAX_BATCH      512u /* choices of the policy at once; half of them are unmapped, by one call */
 #define MAX_WINDOW     64u /* pages read by one fault */
 #define MAX_AROUND     64u /* pages zero-filled by one fault */
 

@@ -151,10 +151,14 @@ struct victim {
 	bool is_watched; /* likewise: for tlb_unmapped() */
 };
 
-struct batch {
+/* Too large for the stacks of fault handlers, and used by one thread at a time. */
+static struct batch {
 	uint32_t nr;
 	struct victim v[MAX_BATCH];
-};
+	struct choice choices[MAX_BATCH];
+	uint32_t bufs[MAX_BATCH];
+	struct iovec runs[MAX_BATCH];
+} batch; /* [reclaim lock] */
 
 /* The policy gives up a page that is HELD already. L1 lock held. Return: a frame was freed. */
 static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
@@ -220,14 +224,15 @@ static bool take_choice(struct batch *b, struct choice c)
 
 static void sort_by_vpn(struct batch *b)
 {
-	for (uint32_t i = 1; i < b->nr; i++) {
-		struct victim v = b->v[i];
-		uint32_t j = i;
+	for (uint32_t gap = b->nr / 2; gap; gap /= 2)
+		for (uint32_t i = gap; i < b->nr; i++) {
+			struct victim v = b->v[i];
+			uint32_t j = i;
 
-		for (; j && b->v[j - 1].vpn.v > v.vpn.v; j--)
-			b->v[j] = b->v[j - 1];
-		b->v[j] = v;
-	}
+			for (; j >= gap && b->v[j - gap].vpn.v > v.vpn.v; j -= gap)
+				b->v[j] = b->v[j - gap];
+			b->v[j] = v;
+		}
 }
 
 /* The page stays where it is. */
@@ -246,7 +251,7 @@ static void put_back(struct victim *v)
 /* Give every page whose bytes must be kept a buffer; those that get none are put back. */
 static void assign_buffers(struct batch *b)
 {
-	uint32_t bufs[MAX_BATCH], want = 0, got, kept = 0, used = 0;
+	uint32_t want = 0, got, kept = 0, used = 0;
 	/* The last buffers are for reads: a page that waits for one must not wait for a write. */
 	uint32_t reserve = MIN(pg.frames.nr_bufs / 4, MAX_WINDOW);
 
@@ -254,7 +259,7 @@ static void assign_buffers(struct batch *b)
 		reserve = pg.hold_reserve;
 	for (uint32_t i = 0; i < b->nr; i++)
 		want += !b->v[i].evict || b->v[i].is_dirty || b->v[i].is_wanted;
-	got = want ? bufs_take(&pg.frames, bufs, want, reserve) : 0;
+	got = want ? bufs_take(&pg.frames, b->bufs, want, reserve) : 0;
 	for (uint32_t i = 0; i < b->nr; i++) {
 		struct victim v = b->v[i];
 
@@ -265,14 +270,14 @@ static void assign_buffers(struct batch *b)
 				put_back(&v);
 				continue;
 			} else {
-				v.buf = bufs[used++];
+				v.buf = b->bufs[used++];
 			}
 		}
 		b->v[kept++] = v;
 	}
 	b->nr = kept;
 	while (used < got)
-		buf_give(&pg.frames, bufs[used++]);
+		buf_give(&pg.frames, b->bufs[used++]);
 }
 
 /* Drop the victims whose frame is FRAME_NONE from the batch. */
@@ -333,7 +338,7 @@ static void save_bytes(struct batch *b)
 
 static void unmap_all(struct batch *b)
 {
-	struct iovec runs[MAX_BATCH];
+	struct iovec *runs = b->runs;
 	uint32_t nr = 0;
 
 	for (uint32_t i = 0; i < b->nr; i++) {
@@ -401,10 +406,10 @@ static void unmap_batch(struct batch *b)
 bool reclaim_hide(struct vpn vpn, uint32_t nr, bool is_watched)
 {
 	struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
-	struct batch b;
+	struct batch *b = &batch;
 	uint32_t left = 0;
 
-	b.nr = 0;
+	b->nr = 0;
 	if (!leaf.pte)
 		return true;
 	lock_acquire(leaf.lock);
@@ -416,12 +421,12 @@ bool reclaim_hide(struct vpn vpn, uint32_t nr, bool is_watched)
 		if (pte_state(*pte) != PAGE_MAPPED)
 			continue;
 		/* Rescued from a write that still needs its buffer: later. */
-		if (b.nr == MAX_BATCH || *pte & PTE_BUSY ||
+		if (b->nr == MAX_BATCH || *pte & PTE_BUSY ||
 		    atomic_load(&frame_of(&pg.frames, frame)->flags) & FRAME_WRITING) {
 			left++;
 			continue;
 		}
-		b.v[b.nr++] = (struct victim){
+		b->v[b->nr++] = (struct victim){
 		    .vpn = page,
 		    .frame = frame,
 		    .buf = BUF_NONE,
@@ -433,38 +438,38 @@ bool reclaim_hide(struct vpn vpn, uint32_t nr, bool is_watched)
 		*pte |= PTE_BUSY;
 	}
 	lock_release(leaf.lock);
-	uint32_t nr_taken = b.nr;
-	unmap_batch(&b);
-	if (left && b.nr == MAX_BATCH)
+	uint32_t nr_taken = b->nr;
+	unmap_batch(b);
+	if (left && b->nr == MAX_BATCH)
 		return reclaim_hide(vpn, nr, is_watched);
-	return !left && b.nr == nr_taken;
+	return !left && b->nr == nr_taken;
 }
 
-/* Do what was chosen, and let go of the reclaim lock. Return: places and buffers freed. */
-static uint32_t unmap_choices(const struct choice *choices, uint32_t nr)
+/* Do the first @nr choices, and let go of the reclaim lock. Return: places and buffers freed. */
+static uint32_t unmap_choices(uint32_t nr)
 {
-	struct batch b;
-	uint32_t bufs_freed = 0;
+	struct batch *b = &batch;
+	uint32_t freed = 0;
 
-	b.nr = 0;
+	b->nr = 0;
 	for (uint32_t i = 0; i < nr; i++)
-		bufs_freed += take_choice(&b, choices[i]);
-	unmap_batch(&b);
+		freed += take_choice(b, b->choices[i]);
+	unmap_batch(b);
+	freed += b->nr;
 	lock_release(&pg.reclaim_lock);
-	if (b.nr || bufs_freed)
+	if (freed)
 		event_signal(&pg.frames.freed);
 	if (atomic_load(&pg.nr_writes) && !pg.config.is_exact)
 		reclaim_kick();
-	return b.nr + bufs_freed;
+	return freed;
 }
 
 /* Lets go of the reclaim lock. */
 static uint32_t batch_locked(void)
 {
-	struct choice choices[MAX_BATCH];
 	uint32_t max = MAX(MIN(MAX_BATCH, frames_usable() / 8), 2u);
-	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max);
-	return unmap_choices(choices, nr);
+
+	return unmap_choices(policy_choose(batch.choices, pg.config.is_exact ? 1 : max));
 }
 
 uint32_t reclaim_batch(void)
@@ -491,15 +496,13 @@ static void wait_for_write(void)
 
 void reclaim_frames(const struct frame_nr *frames, uint32_t nr)
 {
-	struct choice choices[MAX_BATCH];
-
 	lock_acquire(&pg.reclaim_lock);
 	lock_acquire(&pg.policy_lock);
 	for (uint32_t i = 0; i < nr; i++)
-		choices[i] = (struct choice){.frame = frames[i], .what = CHOICE_EVICT};
-	choose_ourselves(choices, nr);
+		batch.choices[i] = (struct choice){.frame = frames[i], .what = CHOICE_EVICT};
+	choose_ourselves(batch.choices, nr);
 	lock_release(&pg.policy_lock);
-	unmap_choices(choices, nr);
+	unmap_choices(nr);
 	/* What others go on queueing meanwhile is not this one's business. */
 	for (int i = 0; i < 16 && atomic_load(&pg.nr_writes); i++)
 		wait_for_write();
@@ -568,6 +571,16 @@ static bool may_go_on(uint32_t nr)
 	return atomic_load(&pg.frames.places_free) > 0 && atomic_load(&pg.frames.bufs_free) > 0;
 }
 
+/* reclaim_batch(), unless there is room by the time that it is this thread's turn. */
+static uint32_t batch_if_short(uint32_t nr)
+{
+	lock_acquire(&pg.reclaim_lock);
+	if (!may_go_on(nr))
+		return batch_locked();
+	lock_release(&pg.reclaim_lock);
+	return 1;
+}
+
 void reclaim_wait(uint32_t nr)
 {
 	uint32_t ticket = event_begin(&pg.frames.freed);
@@ -579,7 +592,7 @@ void reclaim_wait(uint32_t nr)
 	bool has_room = may_go_on(nr);
 
 	/* Beside the pager thread's: while one waits for the disk, the other computes checksums. */
-	if (has_room || share_trim() || reclaim_batch() || writeback_run()) {
+	if (has_room || share_trim() || batch_if_short(nr) || writeback_run()) {
 		event_cancel(&pg.frames.freed);
 		return;
 	}

@@ -35,6 +35,7 @@
 
 #include <string.h>
 
+#include "base/meta.h"
 #include "base/sys.h"
 #include "pager/internal.h"
 #include "swap/codec.h"
@@ -45,12 +46,12 @@
 #define MAX_UNASKED 16u        /* ... half of it, as long as nothing tells */
 #define MAX_PAGES   (1u << 24) /* 64 GiB */
 
-/* What a fault costs beyond the read: signal, mapping, and the eviction that it brings with it.
- * Measured, roughly. */
-#define FAULT_NS 6000u
-
-/* A page that is in use, and was unmapped to see. Measured, roughly. */
-#define REFILL_NS 3000u
+/* What a fault costs beyond the read (signal, mapping, and the eviction that it brings with it),
+ * and a page that is in use and was unmapped to see; in first touches as the kernel serves them,
+ * which differ tenfold between machines, as faults do. Measured, roughly. */
+#define FAULT_TOUCHES  4u
+#define REFILL_TOUCHES 2u
+#define NR_TOUCHES     15u /* of which the median counts */
 
 /* Fewer reads than that in a look, of what a step more of frames would have kept: nothing comes
  * back. Guess. */
@@ -67,6 +68,7 @@
 static struct {
 	bool is_on;
 	uint32_t step, max;                  /* [const] pages */
+	uint64_t touch_ns;                   /* [const] the kernel's own first touch of a page */
 	_Atomic uint64_t looked_ns;          /* [atomic] whoever moves it on looks */
 	_Atomic uint64_t grown_ns;           /* [atomic] likewise, for more() */
 	_Atomic uint64_t more, frames;       /* [atomic, relaxed] ns */
@@ -148,6 +150,34 @@ const char *share_codec_find(const char *name)
 	return !strcmp(name, "off") || codec_find(name) ? name : NULL;
 }
 
+static uint64_t median(uint64_t *ns, uint32_t nr)
+{
+	for (uint32_t i = 1; i < nr; i++)
+		for (uint32_t j = i; j && ns[j - 1] > ns[j]; j--) {
+			uint64_t t = ns[j];
+
+			ns[j] = ns[j - 1];
+			ns[j - 1] = t;
+		}
+	return ns[nr / 2];
+}
+
+/* Return: ns that the kernel takes for the first touch of a page. */
+static uint64_t time_touch(void)
+{
+	uint64_t ns[NR_TOUCHES] = {0};
+	volatile char *pages = meta_map(NR_TOUCHES * PAGE_BYTES);
+
+	for (uint32_t i = 0; pages && i < NR_TOUCHES; i++) {
+		uint64_t began = now_ns();
+
+		pages[i * PAGE_BYTES] = 1;
+		ns[i] = now_ns() - began;
+	}
+	meta_unmap((void *)pages, NR_TOUCHES * PAGE_BYTES);
+	return median(ns, NR_TOUCHES);
+}
+
 int share_init(void)
 {
 	const char *codec = share_codec_find(pg.config.compress);
@@ -169,6 +199,7 @@ int share_init(void)
 	if (swap_tier_enable(pg.swap, codec, &memory))
 		return 0;
 	sh.is_on = true;
+	sh.touch_ns = time_touch();
 	atomic_store(&sh.hit_ns, 3000);
 	atomic_store(&sh.disk_ns, 70000);
 	set_share(MIN(nr / 8, sh.max));
@@ -242,7 +273,8 @@ static uint64_t refill_ns(uint32_t taken)
 	sh.refills_before = refills;
 	sh.evictions_before = evictions;
 	uint64_t fewer = nr + nr * nr / MAX(nr_evictions, 1u);
-	sh.refill_ns = sh.refill_ns / 2 + MIN(fewer * sh.step / frames, nr) * REFILL_NS;
+	sh.refill_ns =
+	    sh.refill_ns / 2 + MIN(fewer * sh.step / frames, nr) * REFILL_TOUCHES * sh.touch_ns;
 	return sh.refill_ns;
 }
 
@@ -287,9 +319,9 @@ void share_note(const struct swap_page *page, uint32_t epochs, uint64_t ns)
 	mean_add(is_hit ? &sh.hit_ns : &sh.disk_ns, ns);
 	uint64_t hit_ns = atomic_load(&sh.hit_ns), disk_ns = atomic_load(&sh.disk_ns);
 	if (epochs <= 1)
-		add(&sh.frames, ns + FAULT_NS);
+		add(&sh.frames, ns + FAULT_TOUCHES * sh.touch_ns);
 	if (epochs <= atomic_load(&sh.reach))
-		add(&sh.without, ns + FAULT_NS);
+		add(&sh.without, ns + FAULT_TOUCHES * sh.touch_ns);
 	else if (is_hit)
 		add(&sh.with, disk_ns - MIN(hit_ns, disk_ns));
 	if (page->from == SWAP_FROM_GHOST && ns > hit_ns)

@@ -4,7 +4,14 @@
  *
  * One transfer alone that nobody spins for is a plain preadv or pwritev: measured on a virtio disk,
  * a page takes 58-71 us so and 68-82 us through a ring. Several at once go through a ring, eight
- * pages in 107 us. The process keeps a small pool of rings for all its backends, made when first
+ * pages in 107 us.
+ *
+ * Whether spinning for a short read beats sleeping for it is the machine's affair: a wake-up from
+ * an idle CPU took 18-23 us of the 68-92 us of such a read on one virtual machine; on another the
+ * completion reached a busy CPU 42 us later than an idle one (doc/performance.md). So both are
+ * tried, and the quicker one is used, with a look at the other now and then.
+ *
+ * The process keeps a small pool of rings for all its backends, made when first
  * wanted; a thread that finds none free does blocking I/O rather than wait for another's. A thread
  * leaves a ring only when all it submitted is complete, else task work would make a later
  * epoll_wait of its return EINTR.
@@ -38,7 +45,8 @@
 #define RING_ENTRIES 64u
 #define GROW_BYTES   (64ull << 20)
 #define SPIN_NS      400000u /* several times what a disk worth spinning for takes */
-#define SPIN_RETRY   64u     /* guess */
+#define TRY_OTHER    64u     /* one read in so many is waited for the other way; guess */
+#define TRY_BOTH     16u     /* the first reads, by turns; guess */
 #define MAX_LOST     100u    /* guess */
 #define NR_TRIES     1000u   /* of a submission that the kernel has no memory for; guess */
 
@@ -48,7 +56,8 @@ struct file_backend {
 	bool is_direct;                /* [const] */
 	_Atomic uint64_t size_bytes;   /* of the file, allocated; only grows */
 	_Atomic bool is_not_allocated; /* no fallocate here: writes extend the file */
-	_Atomic uint32_t nr_slow; /* [atomic, relaxed] reads to sleep for before spinning again */
+	_Atomic uint32_t nr_waits;     /* [atomic, relaxed] reads that might be spun for */
+	_Atomic uint32_t wait_ns[2];   /* [atomic, relaxed] running means: asleep, spinning */
 };
 
 enum ring_state {
@@ -294,14 +303,7 @@ static int ring_enter(struct ring *r, uint32_t nr_wait)
 	return io_uring_submit_and_wait(&r->uring, nr_wait);
 }
 
-/*
- * Submit what is queued and look for completions while they may come soon. Return: completions.
- *
- * A sleeping thread leaves its CPU idle, and waking it again takes 18-23 us of the 68-92 us that a
- * read of one page takes (measured on a virtual machine: doc/performance.md). A disk that does not
- * answer within SPIN_NS is waited for asleep, and a slow one is not spun for again until one read
- * in SPIN_RETRY says that it has become quick.
- */
+/* Submit what is queued and look for completions for up to SPIN_NS. Return: completions. */
 static uint32_t ring_spin(struct ring *r, struct file_backend *f, uint32_t nr)
 {
 	if (UNLIKELY(sys_inject) && sys_inject(SYS_io_uring_enter) < 0)
@@ -314,19 +316,30 @@ static uint32_t ring_spin(struct ring *r, struct file_backend *f, uint32_t nr)
 	while ((nr_done += ring_reap(r, f)) < nr && now_ns() < until)
 		for (uint32_t i = 0; i < 16; i++)
 			__builtin_ia32_pause();
-	atomic_store_explicit(&f->nr_slow, nr_done < nr ? SPIN_RETRY : 0, memory_order_relaxed);
 	return nr_done;
 }
 
-/* Whether to spin for a read; the count of those not spun for is a pace, nothing more. */
-static bool will_spin(struct file_backend *f, const struct swap_io *io)
+/* Whether to spin for a read that may be spun for. Spinning costs CPU time: level, it loses. */
+static bool will_spin(struct file_backend *f)
 {
-	if (!io->may_spin || io->is_write)
-		return false;
-	uint32_t nr_slow = atomic_load_explicit(&f->nr_slow, memory_order_relaxed);
-	if (nr_slow)
-		atomic_store_explicit(&f->nr_slow, nr_slow - 1, memory_order_relaxed);
-	return !nr_slow;
+	uint32_t n = atomic_fetch_add_explicit(&f->nr_waits, 1, memory_order_relaxed);
+	uint32_t asleep = atomic_load_explicit(&f->wait_ns[0], memory_order_relaxed);
+	uint32_t spinning = atomic_load_explicit(&f->wait_ns[1], memory_order_relaxed);
+	bool is_better = spinning + spinning / 16 < asleep;
+
+	if (n < TRY_BOTH)
+		return n % 2;
+	return n % TRY_OTHER ? is_better : !is_better;
+}
+
+/* Means of eight; a read that waited for something else counts as one of twice SPIN_NS. */
+static void note_wait(struct file_backend *f, bool spun, uint64_t ns)
+{
+	uint32_t old = atomic_load_explicit(&f->wait_ns[spun], memory_order_relaxed);
+	uint32_t now = (uint32_t)MIN(ns, 2 * SPIN_NS);
+
+	atomic_store_explicit(
+	    &f->wait_ns[spun], old ? old - old / 8 + now / 8 : now, memory_order_relaxed);
 }
 
 /*
@@ -377,7 +390,9 @@ static void ring_transfer(
 static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t nr)
 {
 	struct file_backend *f = file_of(b);
-	bool spin = nr && will_spin(f, &ios[0]);
+	bool may_spin = nr && ios[0].may_spin && !ios[0].is_write;
+	bool spin = may_spin && will_spin(f);
+	uint64_t began = may_spin ? now_ns() : 0;
 	struct ring *r = nr > 1 || spin ? ring_get_try() : NULL;
 	int err = 0;
 
@@ -397,6 +412,8 @@ static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 	}
 	if (r)
 		lock_release(&r->lock);
+	if (may_spin && nr == 1)
+		note_wait(f, spin, now_ns() - began);
 	for (uint32_t i = 0; i < nr && !err; i++)
 		err = ios[i].result;
 	return err;

@@ -204,7 +204,7 @@ static struct {
 	bool is_full;
 	_Atomic uint32_t nr_active; /* [lock] to write */
 	struct {
-		uint32_t tid;
+		const void *owner;
 		bool stalled;
 		uint64_t last;
 	} thread[NR_STALLERS];
@@ -222,20 +222,22 @@ static void stall_account(struct telemetry *t, uint64_t now)
 
 static void stall_change(struct telemetry *t, uint64_t now, bool begins)
 {
-	uint32_t tid = (uint32_t)sys_call0(SYS_gettid);
+	/* An address of its own tells a thread from others without a system call. */
+	static _Thread_local char self __attribute__((tls_model("initial-exec")));
+	const void *me = &self;
 	uint32_t oldest = 0, mine = NR_STALLERS, nr_active = 0;
 
 	lock_acquire(&stall.lock);
 	stall_account(t, now);
 	for (uint32_t i = 0; i < NR_STALLERS; i++) {
-		if (stall.thread[i].tid == tid)
+		if (stall.thread[i].owner == me)
 			mine = i;
 		if (!stall.thread[i].stalled && stall.thread[i].last < stall.thread[oldest].last)
 			oldest = i;
 	}
 	if (mine == NR_STALLERS)
 		mine = oldest;
-	stall.thread[mine].tid = tid;
+	stall.thread[mine].owner = me;
 	stall.thread[mine].stalled = begins;
 	stall.thread[mine].last = now;
 	stall.nr_stalled += begins ? 1u : -1u;
