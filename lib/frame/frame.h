@@ -38,6 +38,7 @@ struct frame {
 	struct swap_ref ref;   /* [L1 lock] the clean copy, or none */
 	uint32_t buf;          /* [L1 lock] pool buffer, or BUF_NONE */
 	uint32_t next;         /* [frame lock] free list, write queue */
+	uint32_t stamp;        /* [policy lock] which insertion or touch was its last */
 	_Atomic uint8_t flags; /* see enum frame_flag */
 	uint16_t source;       /* [L1 lock] the file behind its page (pager/source.h), 0: none */
 };

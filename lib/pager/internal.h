@@ -4,8 +4,9 @@
  *
  *     fault.c      serves faults                mapping.c   mmap, munmap
  *     readahead.c  how much to read at once     region.c    what is mapped where
- *     reclaim.c    takes frames away            remap.c     mremap
- *     writeback.c  ... and writes what is dirty protect.c   mprotect; leaving management
+ *     reclaim.c    which frames to take away    remap.c     mremap
+ *     unmap.c      ... takes their pages out    protect.c   mprotect; leaving management
+ *     writeback.c  ... and writes what is dirty
  *     pager.c      start, counters              advise.c    madvise, mincore, msync
  *     check.c      does it all add up           mlock.c     mlock and its like
  *     fork.c       two pagers out of one       sample.c    memory outside
@@ -31,8 +32,8 @@
 
 #define NR_PAGE_EVENTS 64u
 #define MAX_BATCH      512u /* choices of the policy at once; half of them are unmapped, by one call */
-#define MAX_WINDOW     64u /* pages read by one fault */
-#define MAX_AROUND     64u /* pages zero-filled by one fault */
+#define MAX_WINDOW     256u /* pages read by one fault */
+#define MAX_AROUND     64u  /* pages zero-filled by one fault */
 
 struct pager {
 	bool running;                /* [const] once set */
@@ -67,6 +68,7 @@ struct pager {
 	uint32_t cold_hand,
 	    nr_cold_left;      /* [policy_lock] frames still to be looked at for FRAME_COLD */
 	struct policy *policy; /* [policy_lock] */
+	uint32_t nr_stamps;    /* [policy_lock] see struct frame */
 	_Atomic uint32_t places_low, places_high; /* watermarks of frames_room() */
 	_Atomic uint32_t withheld; /* places kept back: RAM that may be raised (budget.c) */
 	uint32_t hold_reserve;     /* [const] buffers that the trap TLB leaves to others */
@@ -182,11 +184,6 @@ void reclaim_one_frame(void);
 /* The same after tlb_make_room() has failed. */
 void reclaim_wait_entry(void);
 
-/* Unmap what is MAPPED of the @nr pages from @vpn on, in one L1 table; all of it stays in its
- * frames. @is_watched: for tlb_unmapped(). Return: whether none is MAPPED any more. Context: fault,
- * reclaim lock held, and no other. */
-bool reclaim_hide(struct vpn vpn, uint32_t nr, bool is_watched);
-
 /* Look whether the pager thread should run, and wake (start) it. */
 void reclaim_kick(void);
 
@@ -202,6 +199,24 @@ void reclaim_unpark(void);
 void policy_insert(struct frame_nr frame, uint32_t distance);
 void policy_touched(struct frame_nr frame);
 void policy_removed(struct frame_nr frame);
+/* It is unmapped, as the policy wanted. */
+void policy_held(struct frame_nr frame);
+/* Whether the policy waits for an answer. */
+bool policy_has_chosen(struct frame_nr frame);
+/* Choose @frame to be evicted, if it is among the quarter that was inserted or touched longest ago,
+ * and not chosen or watched already. Return: whether it is chosen now. */
+bool policy_choose_old(struct frame_nr frame);
+
+/* --- unmap.c --- */
+
+/* Take @choices, at most MAX_BATCH, out of the program. Return: places and buffers freed. Context:
+ * fault, reclaim lock held, and no other. */
+uint32_t unmap_choices(const struct choice *choices, uint32_t nr);
+
+/* Unmap what is MAPPED of the @nr pages from @vpn on, in one L1 table; all of it stays in its
+ * frames. @is_watched: for tlb_unmapped(). Return: whether none is MAPPED any more. Context: fault,
+ * reclaim lock held, and no other. */
+bool unmap_hide(struct vpn vpn, uint32_t nr, bool is_watched);
 
 /* --- writeback.c --- */
 

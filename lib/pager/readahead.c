@@ -98,9 +98,12 @@ static struct stream *find_stream_locked(uint64_t vpn)
 	return oldest;
 }
 
+/* With little RAM, fewer pages: there may be several streams, with two windows each. */
 static uint32_t max_window(void)
 {
-	return MAX(MIN(MAX_WINDOW, pg.frames.nr_bufs / 4), 1u);
+	uint32_t nr = pg.frames.nr_bufs;
+
+	return MAX(MAX(MIN(nr / 4, MAX_WINDOW / 4), MIN(nr / 16, MAX_WINDOW)), 1u);
 }
 
 struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan)

@@ -6,9 +6,8 @@
  *        |    hold          write
  *        `------(3)--> SWAPPED       clean, evicted at once
  *
- * (1) and (3), reclaim_batch(): the policy chooses a batch, each page's PTE is marked BUSY, dirty
- * ones are write-protected, bytes to keep are copied to the pool, and all of them are unmapped by
- * one call. A thread that touches a BUSY page waits. Then the places are free.
+ * (1) and (3), reclaim_batch(): the policy chooses a batch, and unmap.c takes its pages out of the
+ * program. Then the places are free.
  *
  * (2), writeback.c: dirty HELD pages that the policy gave up are written from the pool, many in
  * one transfer, while they can still be rescued: a touch maps them again, and the writer, which
@@ -32,13 +31,16 @@
 #define TLB_RESERVE  16u   /* see hold_reserve: reads and writes want a few at a time; guess */
 #define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes: four batches; guess */
 
+/* Too many for the stacks of fault handlers. */
+static struct choice choices[MAX_BATCH]; /* [reclaim lock] */
+
 static void clear_chosen(struct frame_nr nr)
 {
 	atomic_fetch_and(&frame_of(&pg.frames, nr)->flags,
 	    (uint8_t) ~(FRAME_CHOSEN | FRAME_WATCHED | FRAME_COLD));
 }
 
-static bool is_chosen(struct frame_nr nr)
+bool policy_has_chosen(struct frame_nr nr)
 {
 	return atomic_load(&frame_of(&pg.frames, nr)->flags) & FRAME_CHOSEN;
 }
@@ -47,6 +49,7 @@ void policy_insert(struct frame_nr nr, uint32_t distance)
 {
 	lock_acquire(&pg.policy_lock);
 	clear_chosen(nr);
+	frame_of(&pg.frames, nr)->stamp = ++pg.nr_stamps;
 	pg.policy_ops->insert(pg.policy, nr, distance);
 	lock_release(&pg.policy_lock);
 }
@@ -55,11 +58,12 @@ void policy_touched(struct frame_nr nr)
 {
 	lock_acquire(&pg.policy_lock);
 	/* Rescued after the policy had given it up: to the policy it comes back at once. */
-	if (is_chosen(nr))
+	if (policy_has_chosen(nr))
 		pg.policy_ops->insert(pg.policy, nr, 0);
 	else
 		pg.policy_ops->touched(pg.policy, nr);
 	clear_chosen(nr);
+	frame_of(&pg.frames, nr)->stamp = ++pg.nr_stamps;
 	lock_release(&pg.policy_lock);
 }
 
@@ -71,7 +75,7 @@ void policy_removed(struct frame_nr nr)
 	lock_release(&pg.policy_lock);
 }
 
-static void policy_held(struct frame_nr nr)
+void policy_held(struct frame_nr nr)
 {
 	lock_acquire(&pg.policy_lock);
 	clear_chosen(nr);
@@ -81,13 +85,27 @@ static void policy_held(struct frame_nr nr)
 }
 
 /* To the policy, the pages of @choices are gone. [policy lock] */
-static void choose_ourselves(const struct choice *choices, uint32_t nr)
+static void choose_ourselves(const struct choice *chosen, uint32_t nr)
 {
 	for (uint32_t i = 0; i < nr; i++) {
-		pg.policy_ops->removed(pg.policy, choices[i].frame);
-		clear_chosen(choices[i].frame);
-		atomic_fetch_or(&frame_of(&pg.frames, choices[i].frame)->flags, FRAME_CHOSEN);
+		pg.policy_ops->removed(pg.policy, chosen[i].frame);
+		clear_chosen(chosen[i].frame);
+		atomic_fetch_or(&frame_of(&pg.frames, chosen[i].frame)->flags, FRAME_CHOSEN);
 	}
+}
+
+bool policy_choose_old(struct frame_nr nr)
+{
+	struct choice old = {.frame = nr, .what = CHOICE_EVICT};
+	struct frame *f = frame_of(&pg.frames, nr);
+
+	lock_acquire(&pg.policy_lock);
+	bool is_old = pg.nr_stamps - f->stamp > atomic_load(&pg.frames.frames_used) / 4 * 3 &&
+	              !(atomic_load(&f->flags) & (FRAME_CHOSEN | FRAME_WATCHED));
+	if (is_old)
+		choose_ourselves(&old, 1);
+	lock_release(&pg.policy_lock);
+	return is_old;
 }
 
 /* Pages that the program has called cold: one round over the frames finds all of them. [policy
@@ -138,324 +156,11 @@ void reclaim_cold(const struct frame_nr *frames, uint32_t nr)
 	lock_release(&pg.policy_lock);
 }
 
-/* --- stage 1: unmapping --- */
-
-struct victim {
-	struct vpn vpn;
-	struct frame_nr frame;
-	uint32_t buf;   /* BUF_NONE: nothing to keep */
-	bool evict;     /* else hold */
-	bool is_wanted; /* clean, and worth a place in the compressed tier */
-	bool is_dirty, no_access;
-	bool is_hidden;  /* by the trap TLB: the policy knows nothing of it */
-	bool is_watched; /* likewise: for tlb_unmapped() */
-};
-
-/* Too large for the stacks of fault handlers, and used by one thread at a time. */
-static struct batch {
-	uint32_t nr;
-	struct victim v[MAX_BATCH];
-	struct choice choices[MAX_BATCH];
-	uint32_t bufs[MAX_BATCH];
-	struct iovec runs[MAX_BATCH];
-} batch; /* [reclaim lock] */
-
-/* The policy gives up a page that is HELD already. L1 lock held. Return: a frame was freed. */
-static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
+/* Do the first @nr of `choices`, and let go of the reclaim lock. Return: as unmap_choices(). */
+static uint32_t do_choices(uint32_t nr)
 {
-	struct frame *f = frame_of(&pg.frames, nr);
+	uint32_t freed = unmap_choices(choices, nr);
 
-	if (tlb_is_on())
-		tlb_forget(vpn);
-	if (*pte & PTE_DIRTY || swap_wants(pg.swap, f->ref)) {
-		writeback_queue(nr);
-		return false;
-	}
-	event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
-	writeback_leave(pte, nr, f->ref);
-	COUNT(&pg.telemetry, evict_clean, 1);
-	return true;
-}
-
-/*
- * One choice of the policy: mark its page BUSY and add it to the batch, or settle it at once.
- * Return: a buffer was freed.
- */
-static bool take_choice(struct batch *b, struct choice c)
-{
-	struct frame *f = frame_of(&pg.frames, c.frame);
-	struct vpn vpn;
-	bool freed = false;
-	struct pt_leaf leaf = lock_page_of(f, &vpn);
-
-	if (!leaf.pte)
-		return false; /* discarded meanwhile: its frame is free */
-	uint64_t *pte = leaf_pte(leaf, vpn);
-	enum page_state state = pte_state(*pte);
-	bool is_ours = is_chosen(c.frame) && (state == PAGE_MAPPED || state == PAGE_HELD) &&
-	               pte_frame(*pte).v == c.frame.v && !(*pte & (PTE_BUSY | PTE_LOCKED));
-
-	if (!is_ours) {
-		/* Discarded, and perhaps used again since: the policy was told then. */
-	} else if (atomic_load(&f->flags) & FRAME_WRITING) {
-		policy_insert(c.frame, 0); /* rescued from a write that still needs its buffer */
-	} else if (state == PAGE_MAPPED) {
-		*pte |= PTE_BUSY;
-		b->v[b->nr++] = (struct victim){
-		    .vpn = vpn,
-		    .frame = c.frame,
-		    .buf = BUF_NONE,
-		    .evict = c.what == CHOICE_EVICT,
-		    .is_dirty = *pte & PTE_DIRTY,
-		    .is_wanted = !(*pte & PTE_DIRTY) && c.what == CHOICE_EVICT &&
-		                 swap_wants(pg.swap, f->ref),
-		    .no_access = *pte & PTE_NO_ACCESS,
-		};
-	} else if (c.what == CHOICE_EVICT) {
-		freed = evict_held(pte, vpn, c.frame);
-	} else {
-		policy_held(c.frame);
-		/* Unmapped by the trap TLB already. Nothing is freed, but the policy has got on. */
-		freed = tlb_is_on();
-	}
-	lock_release(leaf.lock);
-	return freed;
-}
-
-static void sort_by_vpn(struct batch *b)
-{
-	for (uint32_t gap = b->nr / 2; gap; gap /= 2)
-		for (uint32_t i = gap; i < b->nr; i++) {
-			struct victim v = b->v[i];
-			uint32_t j = i;
-
-			for (; j >= gap && b->v[j - gap].vpn.v > v.vpn.v; j -= gap)
-				b->v[j] = b->v[j - gap];
-			b->v[j] = v;
-		}
-}
-
-/* The page stays where it is. */
-static void put_back(struct victim *v)
-{
-	struct pt_leaf leaf = ptab_walk(&pg.ptab, v->vpn);
-
-	lock_acquire(leaf.lock);
-	*leaf_pte(leaf, v->vpn) &= ~PTE_BUSY;
-	if (!v->is_hidden)
-		policy_insert(v->frame, DISTANCE_NEVER);
-	lock_release(leaf.lock);
-	event_signal(page_event(v->vpn));
-}
-
-/* Give every page whose bytes must be kept a buffer; those that get none are put back. */
-static void assign_buffers(struct batch *b)
-{
-	uint32_t want = 0, got, kept = 0, used = 0;
-	/* The last buffers are for reads: a page that waits for one must not wait for a write. */
-	uint32_t reserve = MIN(pg.frames.nr_bufs / 4, MAX_WINDOW);
-
-	if (b->nr && b->v[0].is_hidden)
-		reserve = pg.hold_reserve;
-	for (uint32_t i = 0; i < b->nr; i++)
-		want += !b->v[i].evict || b->v[i].is_dirty || b->v[i].is_wanted;
-	got = want ? bufs_take(&pg.frames, b->bufs, want, reserve) : 0;
-	for (uint32_t i = 0; i < b->nr; i++) {
-		struct victim v = b->v[i];
-
-		if (!v.evict || v.is_dirty || v.is_wanted) {
-			if (used == got && !v.is_dirty && !v.is_hidden) {
-				v.evict = true; /* clean: no buffer, no second chance */
-			} else if (used == got) {
-				put_back(&v);
-				continue;
-			} else {
-				v.buf = b->bufs[used++];
-			}
-		}
-		b->v[kept++] = v;
-	}
-	b->nr = kept;
-	while (used < got)
-		buf_give(&pg.frames, b->bufs[used++]);
-}
-
-/* Drop the victims whose frame is FRAME_NONE from the batch. */
-static void compact(struct batch *b)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < b->nr; i++)
-		if (b->v[i].frame.v != FRAME_NONE.v)
-			b->v[kept++] = b->v[i];
-	b->nr = kept;
-}
-
-/* The victim stays mapped, after it was given a buffer and perhaps protected. */
-static void spare(struct victim *v)
-{
-	if (v->buf != BUF_NONE)
-		buf_give(&pg.frames, v->buf);
-	if (v->is_dirty)
-		transport_protect(&pg.transport, v->vpn, 1, false);
-	put_back(v);
-	v->frame = FRAME_NONE;
-}
-
-/* Write-protect the dirty pages, so that a write from now on is seen: neighbours by one call. */
-static void protect_dirty(struct batch *b)
-{
-	for (uint32_t i = 0; i < b->nr;) {
-		uint32_t run = 1;
-
-		if (!b->v[i].is_dirty) {
-			i++;
-			continue;
-		}
-		while (i + run < b->nr && b->v[i + run].is_dirty &&
-		       b->v[i + run].vpn.v == b->v[i].vpn.v + run)
-			run++;
-		int err = transport_protect(&pg.transport, b->v[i].vpn, run, true);
-		for (; run; run--, i++)
-			if (err)
-				spare(&b->v[i]);
-	}
-	compact(b);
-}
-
-/* Copy what is to be kept; a page that cannot be read (PROT_NONE, no /proc) stays. */
-static void save_bytes(struct batch *b)
-{
-	for (uint32_t i = 0; i < b->nr; i++) {
-		struct victim *v = &b->v[i];
-
-		if (v->buf != BUF_NONE && transport_read(&pg.transport, v->vpn,
-		                              buf_addr(&pg.frames, v->buf), v->no_access))
-			spare(v);
-	}
-	compact(b);
-}
-
-static void unmap_all(struct batch *b)
-{
-	struct iovec *runs = b->runs;
-	uint32_t nr = 0;
-
-	for (uint32_t i = 0; i < b->nr; i++) {
-		char *addr = (char *)vpn_addr(b->v[i].vpn);
-
-		if (nr && (char *)runs[nr - 1].iov_base + runs[nr - 1].iov_len == addr)
-			runs[nr - 1].iov_len += PAGE_BYTES;
-		else
-			runs[nr++] = (struct iovec){.iov_base = addr, .iov_len = PAGE_BYTES};
-	}
-	/* Half done it could not be undone. It fails for mlocked memory only, and mlock is not
-	 * passed on to the kernel. */
-	if (nr)
-		ensure(transport_drop(&pg.transport, runs, nr) == 0);
-}
-
-/* The page is unmapped: it is HELD, or gone. */
-static void settle(struct victim *v)
-{
-	struct pt_leaf leaf = ptab_walk(&pg.ptab, v->vpn);
-	uint64_t *pte = leaf_pte(leaf, v->vpn);
-	struct frame *f = frame_of(&pg.frames, v->frame);
-
-	lock_acquire(leaf.lock);
-	if (tlb_is_on())
-		tlb_unmapped(v->vpn, v->is_watched);
-	if (v->buf == BUF_NONE) {
-		/* Clean: its bytes are in swap, or in its file. */
-		ensure(!swap_ref_is_none(f->ref) || f->source);
-		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, v->vpn, f->ref.v);
-		writeback_leave(pte, v->frame, f->ref);
-		COUNT(&pg.telemetry, evict_clean, 1);
-	} else {
-		f->buf = v->buf;
-		pte_set(pte, PAGE_HELD, v->frame.v, v->is_dirty ? PTE_DIRTY : 0);
-		event_log(&pg.telemetry, EVENT_HOLD, v->vpn, f->ref.v);
-		if (v->evict)
-			writeback_queue(v->frame);
-		else if (!v->is_hidden)
-			policy_held(v->frame);
-	}
-	lock_release(leaf.lock);
-	event_signal(page_event(v->vpn));
-}
-
-/* Take the pages of the batch, all BUSY, out of the program, as far as there are buffers. */
-static void unmap_batch(struct batch *b)
-{
-	sort_by_vpn(b);
-	assign_buffers(b);
-	protect_dirty(b);
-	save_bytes(b);
-	unmap_all(b);
-	bool is_hidden = b->nr && b->v[0].is_hidden;
-	/* What stays in its frame has a buffer: its place goes before settle() lets go of the trap
-	 * TLB's entry, so that who gets that finds a place. An evicted page's frame goes first. */
-	if (is_hidden)
-		places_give(&pg.frames, b->nr);
-	for (uint32_t i = 0; i < b->nr; i++)
-		settle(&b->v[i]);
-	if (!is_hidden)
-		places_give(&pg.frames, b->nr);
-}
-
-bool reclaim_hide(struct vpn vpn, uint32_t nr, bool is_watched)
-{
-	struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
-	struct batch *b = &batch;
-	uint32_t left = 0;
-
-	b->nr = 0;
-	if (!leaf.pte)
-		return true;
-	lock_acquire(leaf.lock);
-	for (uint32_t i = 0; i < nr; i++) {
-		struct vpn page = {vpn.v + i};
-		uint64_t *pte = leaf_pte(leaf, page);
-		struct frame_nr frame = pte_frame(*pte);
-
-		if (pte_state(*pte) != PAGE_MAPPED)
-			continue;
-		/* Rescued from a write that still needs its buffer: later. */
-		if (b->nr == MAX_BATCH || *pte & PTE_BUSY ||
-		    atomic_load(&frame_of(&pg.frames, frame)->flags) & FRAME_WRITING) {
-			left++;
-			continue;
-		}
-		b->v[b->nr++] = (struct victim){
-		    .vpn = page,
-		    .frame = frame,
-		    .buf = BUF_NONE,
-		    .is_dirty = *pte & PTE_DIRTY,
-		    .no_access = *pte & PTE_NO_ACCESS,
-		    .is_hidden = true,
-		    .is_watched = is_watched,
-		};
-		*pte |= PTE_BUSY;
-	}
-	lock_release(leaf.lock);
-	uint32_t nr_taken = b->nr;
-	unmap_batch(b);
-	if (left && b->nr == MAX_BATCH)
-		return reclaim_hide(vpn, nr, is_watched);
-	return !left && b->nr == nr_taken;
-}
-
-/* Do the first @nr choices, and let go of the reclaim lock. Return: places and buffers freed. */
-static uint32_t unmap_choices(uint32_t nr)
-{
-	struct batch *b = &batch;
-	uint32_t freed = 0;
-
-	b->nr = 0;
-	for (uint32_t i = 0; i < nr; i++)
-		freed += take_choice(b, b->choices[i]);
-	unmap_batch(b);
-	freed += b->nr;
 	lock_release(&pg.reclaim_lock);
 	if (freed)
 		event_signal(&pg.frames.freed);
@@ -467,9 +172,11 @@ static uint32_t unmap_choices(uint32_t nr)
 /* Lets go of the reclaim lock. */
 static uint32_t batch_locked(void)
 {
-	uint32_t max = MAX(MIN(MAX_BATCH, frames_usable() / 8), 2u);
+	/* Of little RAM no batch takes much; of more, a long one is cheaper by the page. */
+	uint32_t usable = frames_usable();
+	uint32_t max = MAX(MAX(MIN(MAX_BATCH / 4, usable / 8), MIN(MAX_BATCH, usable / 32)), 2u);
 
-	return unmap_choices(policy_choose(batch.choices, pg.config.is_exact ? 1 : max));
+	return do_choices(policy_choose(choices, pg.config.is_exact ? 1 : max));
 }
 
 uint32_t reclaim_batch(void)
@@ -499,10 +206,10 @@ void reclaim_frames(const struct frame_nr *frames, uint32_t nr)
 	lock_acquire(&pg.reclaim_lock);
 	lock_acquire(&pg.policy_lock);
 	for (uint32_t i = 0; i < nr; i++)
-		batch.choices[i] = (struct choice){.frame = frames[i], .what = CHOICE_EVICT};
-	choose_ourselves(batch.choices, nr);
+		choices[i] = (struct choice){.frame = frames[i], .what = CHOICE_EVICT};
+	choose_ourselves(choices, nr);
 	lock_release(&pg.policy_lock);
-	unmap_choices(nr);
+	do_choices(nr);
 	/* What others go on queueing meanwhile is not this one's business. */
 	for (int i = 0; i < 16 && atomic_load(&pg.nr_writes); i++)
 		wait_for_write();

@@ -13,8 +13,6 @@
 #include "base/meta.h"
 #include "pager/mapping.h"
 
-#define MAX_RUN 64u /* pages written by one call */
-
 static struct source *sources; /* [map lock] MAX_SOURCES of them; 0 is not used */
 static uint32_t nr_sources;    /* [map lock] in use */
 
@@ -24,7 +22,7 @@ static char *copies;
 int source_init(void)
 {
 	sources = meta_map(page_round_up(MAX_SOURCES * sizeof(*sources)));
-	copies = meta_map(MAX_RUN * PAGE_BYTES);
+	copies = meta_map(SOURCE_MAX_RUN * PAGE_BYTES);
 	return sources && copies ? 0 : -ENOMEM;
 }
 
@@ -189,7 +187,7 @@ int source_write(uint16_t source, struct vpn first, void *const *bufs, uint32_t 
 {
 	const struct source *s = &sources[source];
 	off_t at = offset_of(s, first);
-	struct iovec iov[MAX_RUN];
+	struct iovec iov[SOURCE_MAX_RUN];
 	struct stat st;
 	/* A mapping does not make a file longer; what was cut off meanwhile is lost, as it should
 	 * be. */
@@ -233,7 +231,7 @@ static uint32_t dirty_run(struct pt_leaf leaf, struct vpn vpn, struct vpn stop)
 
 	if (state != PAGE_MAPPED && state != PAGE_HELD)
 		return 0;
-	while (vpn.v + nr < stop.v && nr < MAX_RUN && is_dirty_in(leaf, vpn.v + nr, state))
+	while (vpn.v + nr < stop.v && nr < SOURCE_MAX_RUN && is_dirty_in(leaf, vpn.v + nr, state))
 		nr++;
 	return nr;
 }
@@ -274,7 +272,7 @@ static int copy_run(struct pt_leaf leaf, struct vpn vpn, uint32_t nr)
  * and there is no reclaim. */
 static int flush_run(uint16_t source, struct pt_leaf leaf, struct vpn vpn, uint32_t nr)
 {
-	void *bufs[MAX_RUN];
+	void *bufs[SOURCE_MAX_RUN];
 
 	lock_acquire(leaf.lock);
 	int err = copy_run(leaf, vpn, nr);

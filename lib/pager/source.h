@@ -29,7 +29,8 @@
 
 struct region;
 
-#define MAX_SOURCES 1024u
+#define MAX_SOURCES    1024u
+#define SOURCE_MAX_RUN 64u /* pages written by one call */
 
 struct source {
 	int fd;          /* our own; 0: the entry is free */
@@ -65,8 +66,8 @@ bool source_owns_fd(int fd);
 void source_read(
     uint16_t source, struct vpn first, uint32_t stride, struct swap_page *pages, uint32_t nr);
 
-/* Write @nr neighbouring pages, from @first on, as far as the file goes. Return: 0 or -errno.
- * Context: fault, no lock held; sleeps. */
+/* Write @nr neighbouring pages, at most SOURCE_MAX_RUN, from @first on, as far as the file goes.
+ * Return: 0 or -errno. Context: fault, no lock held; sleeps. */
 int source_write(uint16_t source, struct vpn first, void *const *bufs, uint32_t nr);
 
 /* Whether there are any. */

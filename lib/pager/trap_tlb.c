@@ -214,7 +214,7 @@ static bool step(struct tlb_slot *set)
 	if (!has_pages)
 		return e;
 	uint32_t nr = 1u << pg.tlb.shift;
-	if (!reclaim_hide((struct vpn){unit << pg.tlb.shift}, nr, is_watch)) {
+	if (!unmap_hide((struct vpn){unit << pg.tlb.shift}, nr, is_watch)) {
 		if (is_watch) { /* the hand comes by again */
 			lock_acquire(&pg.tlb.lock);
 			if (e->unit == unit)
@@ -265,8 +265,7 @@ static bool flush_entry(uint32_t i, uint64_t first, uint64_t last)
 		is_in = false;
 	}
 	lock_release(&pg.tlb.lock);
-	return !is_in ||
-	       reclaim_hide((struct vpn){unit << pg.tlb.shift}, 1u << pg.tlb.shift, false);
+	return !is_in || unmap_hide((struct vpn){unit << pg.tlb.shift}, 1u << pg.tlb.shift, false);
 }
 
 void tlb_flush(uintptr_t start, uintptr_t end)

@@ -245,7 +245,7 @@ static uint32_t file_run(const struct frame_nr *frames, uint32_t nr)
 	uint64_t vpn = atomic_load(&first->vpn);
 	uint32_t run = 1;
 
-	while (run < MIN(nr, MAX_WINDOW) &&
+	while (run < MIN(nr, SOURCE_MAX_RUN) &&
 	       frame_of(&pg.frames, frames[run])->source == first->source &&
 	       atomic_load(&frame_of(&pg.frames, frames[run])->vpn) == vpn + run)
 		run++;
@@ -261,7 +261,7 @@ static uint32_t write_to_files(struct frame_nr *frames, uint32_t nr)
 	for (uint32_t i = 0; i < nr; i += run) {
 		struct frame *f = frame_of(&pg.frames, frames[i]);
 		struct vpn vpn = {atomic_load(&f->vpn)};
-		void *bufs[MAX_WINDOW];
+		void *bufs[SOURCE_MAX_RUN];
 
 		run = 1;
 		if (!source_is_shared(f->source)) {

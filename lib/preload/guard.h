@@ -143,6 +143,10 @@ bool guard_would_trap(const greg_t *regs);
  */
 long guard_call(long nr, long a, long b, long c, long d, long e, long f);
 
+/* The same as a cancellation point, for the wrapper of a function that is one. Return: as that:
+ * result, or -1 and errno. */
+long guard_call_cancellable(long nr, long a, long b, long c, long d, long e, long f);
+
 /* The parts, for each other. */
 long guard_dispatch(struct guard_trap *t);
 long guard_plain(const struct guard_trap *t);   /* by the table */

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "pager/pager.h"
 #include "preload/altstack.h"
 #include "preload/guard.h"
+#include "preload/real.h"
 #include "preload/signals.h"
 
 /* Retries of a call on touched pages: each needs the page to be taken away in between. */
@@ -267,4 +269,14 @@ long guard_call(long nr, long a, long b, long c, long d, long e, long f)
 	if (UNLIKELY(on_managed_stack()))
 		return bounce_run(dispatch, &t, (uintptr_t)__builtin_frame_address(0));
 	return guard_dispatch(&t);
+}
+
+long guard_call_cancellable(long nr, long a, long b, long c, long d, long e, long f)
+{
+	int type;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+	long result = guard_call(nr, a, b, c, d, e, f);
+	pthread_setcanceltype(type, NULL);
+	return with_errno(result);
 }

@@ -235,8 +235,16 @@ static int prot_needed(bool is_write)
 	return is_write ? PROT_READ | PROT_WRITE | PROT_EXEC : PROT_WRITE;
 }
 
+static bool can_touch(uintptr_t addr, bool is_write)
+{
+	return is_write ? guard_touch_read(addr) : guard_touch_write(addr);
+}
+
 bool guard_has_end(uintptr_t addr, size_t len, bool is_write)
 {
+	/* Of one or two pages both ends tell, without a lock. */
+	if (len && len <= PAGE_BYTES && in_window(addr) && in_window(addr + len - 1))
+		return !can_touch(addr, is_write) || !can_touch(addr + len - 1, is_write);
 	return (in_window(addr) || in_window(addr + len)) &&
 	       pager_reach(addr, len, prot_needed(is_write)) < len;
 }

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <linux/filter.h>
 #include <linux/sockios.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
@@ -52,17 +51,6 @@ RESOLVE_EARLY static void resolve(void)
 	RESOLVE(ioctl);
 	RESOLVE(setsockopt);
 	RESOLVE(ptrace);
-}
-
-/* A guarded call that is a cancellation point, as libc's own would be. */
-static long cancellable(long nr, long a, long b, long c, long d, long e, long f)
-{
-	int type;
-
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-	long result = guard_call(nr, a, b, c, d, e, f);
-	pthread_setcanceltype(type, NULL);
-	return with_errno(result);
 }
 
 static bool iov_is_managed(const struct iovec *iov, long nr)
@@ -111,21 +99,21 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int nr)
 {
 	if (!iov_is_managed(iov, nr))
 		return NEED(readv)(fd, iov, nr);
-	return cancellable(SYS_readv, fd, (long)iov, nr, 0, 0, 0);
+	return guard_call_cancellable(SYS_readv, fd, (long)iov, nr, 0, 0, 0);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int nr)
 {
 	if (!iov_is_managed(iov, nr))
 		return NEED(writev)(fd, iov, nr);
-	return cancellable(SYS_writev, fd, (long)iov, nr, 0, 0, 0);
+	return guard_call_cancellable(SYS_writev, fd, (long)iov, nr, 0, 0, 0);
 }
 
 EXPORT ssize_t preadv(int fd, const struct iovec *iov, int nr, off_t at)
 {
 	if (!iov_is_managed(iov, nr))
 		return NEED(preadv)(fd, iov, nr, at);
-	return cancellable(SYS_preadv, fd, (long)iov, nr, at, 0, 0);
+	return guard_call_cancellable(SYS_preadv, fd, (long)iov, nr, at, 0, 0);
 }
 
 EXPORT ssize_t preadv64(int fd, const struct iovec *iov, int nr, off64_t at)
@@ -137,7 +125,7 @@ EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int nr, off_t at)
 {
 	if (!iov_is_managed(iov, nr))
 		return NEED(pwritev)(fd, iov, nr, at);
-	return cancellable(SYS_pwritev, fd, (long)iov, nr, at, 0, 0);
+	return guard_call_cancellable(SYS_pwritev, fd, (long)iov, nr, at, 0, 0);
 }
 
 EXPORT ssize_t pwritev64(int fd, const struct iovec *iov, int nr, off64_t at)
@@ -149,7 +137,7 @@ EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t at, int fl
 {
 	if (!iov_is_managed(iov, nr))
 		return NEED(preadv2)(fd, iov, nr, at, flags);
-	return cancellable(SYS_preadv2, fd, (long)iov, nr, at, 0, flags);
+	return guard_call_cancellable(SYS_preadv2, fd, (long)iov, nr, at, 0, flags);
 }
 
 EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int nr, off64_t at, int flags)
@@ -161,7 +149,7 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int nr, off_t at, int f
 {
 	if (!iov_is_managed(iov, nr))
 		return NEED(pwritev2)(fd, iov, nr, at, flags);
-	return cancellable(SYS_pwritev2, fd, (long)iov, nr, at, 0, flags);
+	return guard_call_cancellable(SYS_pwritev2, fd, (long)iov, nr, at, 0, flags);
 }
 
 EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int nr, off64_t at, int flags)
@@ -173,35 +161,35 @@ EXPORT ssize_t vmsplice(int fd, const struct iovec *iov, size_t nr, unsigned fla
 {
 	if (!iov_is_managed(iov, (long)nr))
 		return with_errno(sys_call4(SYS_vmsplice, fd, (long)iov, (long)nr, flags));
-	return cancellable(SYS_vmsplice, fd, (long)iov, (long)nr, flags, 0, 0);
+	return guard_call_cancellable(SYS_vmsplice, fd, (long)iov, (long)nr, flags, 0, 0);
 }
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	if (!guard_is_installed() || !msg_is_managed(m))
 		return NEED(sendmsg)(fd, m, flags);
-	return cancellable(SYS_sendmsg, fd, (long)m, flags, 0, 0, 0);
+	return guard_call_cancellable(SYS_sendmsg, fd, (long)m, flags, 0, 0, 0);
 }
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
 	if (!guard_is_installed() || !msg_is_managed(m))
 		return NEED(recvmsg)(fd, m, flags);
-	return cancellable(SYS_recvmsg, fd, (long)m, flags, 0, 0, 0);
+	return guard_call_cancellable(SYS_recvmsg, fd, (long)m, flags, 0, 0, 0);
 }
 
 EXPORT int sendmmsg(int fd, struct mmsghdr *m, unsigned nr, int flags)
 {
 	if (!msgs_are_managed(m, nr))
 		return NEED(sendmmsg)(fd, m, nr, flags);
-	return (int)cancellable(SYS_sendmmsg, fd, (long)m, nr, flags, 0, 0);
+	return (int)guard_call_cancellable(SYS_sendmmsg, fd, (long)m, nr, flags, 0, 0);
 }
 
 EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned nr, int flags, struct timespec *timeout)
 {
 	if (!msgs_are_managed(m, nr))
 		return NEED(recvmmsg)(fd, m, nr, flags, timeout);
-	return (int)cancellable(SYS_recvmmsg, fd, (long)m, nr, flags, (long)timeout, 0);
+	return (int)guard_call_cancellable(SYS_recvmmsg, fd, (long)m, nr, flags, (long)timeout, 0);
 }
 
 static ssize_t process_vm(long nr, pid_t pid, const struct iovec *local, unsigned long nr_local,

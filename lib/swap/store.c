@@ -30,7 +30,7 @@
 #include "swap/room.h"
 #include "swap/store_internal.h"
 
-#define CHUNK         128u  /* pages per round of transfers: 512 KiB */
+#define CHUNK         256u  /* pages per round of transfers: 512 KiB */
 #define COLLECT_EVERY 1024u /* frees between two looks for children that have ended; guess */
 #define TRIM_CHUNKS   64u   /* at a time: 2 MiB; guess */
 #define PICKY         16u   /* one page in so many is taken in to find out whether that pays */
