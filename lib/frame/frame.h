@@ -29,8 +29,9 @@ enum frame_flag {
 	FRAME_WRITING =
 	    2,           /* [L1 lock] its buffer is queued for or under a write: keep the buffer */
 	FRAME_COLD = 16, /* [policy lock] to be chosen before what the policy would choose */
-	FRAME_WATCHED = 8, /* [policy lock] the policy holds it, to see whether it is touched */
-	FRAME_ORPHAN = 4,  /* [L1 lock] its page went away during the write: the writer frees it */
+	FRAME_WATCHED = 8,  /* [policy lock] the policy holds it, to see whether it is touched */
+	FRAME_GUESSED = 32, /* [L1 lock] dirty because it was guessed so: pager/guess.c */
+	FRAME_ORPHAN = 4,   /* [L1 lock] its page went away during the write: the writer frees it */
 };
 
 struct frame {

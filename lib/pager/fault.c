@@ -168,11 +168,19 @@ static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct r
 	return STEP_DONE;
 }
 
+/* Only what has a copy in swap can turn out not to have been written. */
+static bool may_guess(const struct frame *fr)
+{
+	return !swap_ref_is_none(fr->ref) && !fr->source;
+}
+
 static enum step serve_held(struct fault *f, uint64_t *pte)
 {
 	struct frame_nr nr = pte_frame(*pte);
 	struct frame *fr = frame_of(&pg.frames, nr);
 	bool is_dirty = *pte & PTE_DIRTY || f->is_write;
+	bool is_guessed = !is_dirty && may_guess(fr) && guess_is_written(f->vpn);
+	is_dirty |= is_guessed;
 	int err = transport_map(&pg.transport, f->vpn, buf_addr(&pg.frames, fr->buf), 1, !is_dirty);
 
 	if (err)
@@ -184,6 +192,8 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 		fr->buf = BUF_NONE;
 	}
 	pte_set(pte, PAGE_MAPPED, nr.v, is_dirty ? PTE_DIRTY : 0);
+	if (is_guessed)
+		atomic_fetch_or(&fr->flags, FRAME_GUESSED);
 	if (tlb_is_on())
 		f->is_filled |= tlb_mapped(f->vpn);
 	if (LIKELY(!(*pte & PTE_LOCKED)))
@@ -208,6 +218,7 @@ static enum step serve_mapped(struct fault *f, uint64_t *pte)
 	if (!(*pte & PTE_DIRTY)) {
 		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
 		event_log(&pg.telemetry, EVENT_DIRTY, f->vpn, UINT32_MAX);
+		guess_note(f->vpn, true);
 		f->kind = KIND_WRITE;
 	}
 	return STEP_DONE;
@@ -434,6 +445,9 @@ static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, ui
 	/* A writing stream will write to what is read ahead for it: a protection fault for each
 	 * page would cost more than finding out at eviction that one did not change. */
 	bool is_dirty = f->is_write && (!f->from_file || f->nr_read == 1);
+	bool is_guessed = !is_dirty && may_guess(frame_of(&pg.frames, f->frame[from])) &&
+	                  guess_is_written(read_vpn(f, from));
+	is_dirty |= is_guessed;
 
 	int err = transport_map(
 	    &pg.transport, read_vpn(f, from), f->page[from].buf, to - from, !is_dirty);
@@ -457,6 +471,8 @@ static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, ui
 		}
 		buf_give(&pg.frames, fr->buf);
 		fr->buf = BUF_NONE;
+		if (is_guessed)
+			atomic_fetch_or(&fr->flags, FRAME_GUESSED);
 		page_mapped(
 		    f, read_vpn(f, i), leaf_pte(leaf, read_vpn(f, i)), f->frame[i], is_dirty);
 		f->places--;

@@ -13,6 +13,7 @@
  *     vfork.c      who borrows our memory      resident.c  the end of paging
  *     share.c      how much is compressed      source.c    files behind regions
  *     budget.c     more or less RAM            trap_tlb.c  fewer pages mapped
+ *     guess.c      will it be written, too
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -73,6 +74,7 @@ struct pager {
 	_Atomic uint32_t withheld; /* places kept back: RAM that may be raised (budget.c) */
 	uint32_t hold_reserve;     /* [const] buffers that the trap TLB leaves to others */
 	uint32_t inline_threads;   /* [const] with more threads faulting, the pager thread unmaps */
+	uint32_t block_threads;    /* [const] ... and dirty pages of a block go together: unmap.c */
 
 	_Atomic uint32_t
 	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */
@@ -209,9 +211,10 @@ bool policy_choose_old(struct frame_nr frame);
 
 /* --- unmap.c --- */
 
-/* Take @choices, at most MAX_BATCH, out of the program. Return: places and buffers freed. Context:
- * fault, reclaim lock held, and no other. */
-uint32_t unmap_choices(const struct choice *choices, uint32_t nr);
+/* Take @choices, at most MAX_BATCH, out of the program, @with_others: and what is cheaper to take
+ * along now than later. Return: places and buffers freed. Context: fault, reclaim lock held, and no
+ * other. */
+uint32_t unmap_choices(const struct choice *choices, uint32_t nr, bool with_others);
 
 /* Unmap what is MAPPED of the @nr pages from @vpn on, in one L1 table; all of it stays in its
  * frames. @is_watched: for tlb_unmapped(). Return: whether none is MAPPED any more. Context: fault,
@@ -288,6 +291,13 @@ void readahead_after_fork(void);
  * Return: pages read.
  */
 uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write);
+
+/* --- guess.c --- */
+
+/* Whether the page, which is read, is likely to be written before it is evicted. Context: any. */
+bool guess_is_written(struct vpn vpn);
+/* A page that had been read is written, or was evicted without that. Context: any. */
+void guess_note(struct vpn vpn, bool was_written);
 
 /* --- mapping.c --- */
 

@@ -228,6 +228,8 @@ static int start_engine(const char *asked, char *why, size_t why_bytes)
 			return -EOPNOTSUPP;
 	}
 	pg.engine = engine_find(name);
+	/* One thread's faults are served by any of the few that read them, in engine `uffd`. */
+	pg.block_threads = strcmp(name, "uffd") ? 1 : 4;
 	int fd = pg.engine->open();
 	if (fd < 0)
 		return fail(fd, why, why_bytes, "userfaultfd", "see `faultline doctor`");

@@ -125,10 +125,12 @@ static uint32_t choose_cold(struct choice *ret_choices, uint32_t max)
 	return nr;
 }
 
-static uint32_t policy_choose(struct choice *ret_choices, uint32_t nr)
+/* *@ret_is_policys: the policy's choice, not the program's. */
+static uint32_t policy_choose(struct choice *ret_choices, uint32_t nr, bool *ret_is_policys)
 {
 	lock_acquire(&pg.policy_lock);
 	uint32_t nr_cold = choose_cold(ret_choices, nr);
+	*ret_is_policys = !nr_cold;
 	if (nr_cold) {
 		nr = nr_cold;
 	} else {
@@ -156,10 +158,10 @@ void reclaim_cold(const struct frame_nr *frames, uint32_t nr)
 	lock_release(&pg.policy_lock);
 }
 
-/* Do the first @nr of `choices`, and let go of the reclaim lock. Return: as unmap_choices(). */
-static uint32_t do_choices(uint32_t nr)
+/* Do the first @nr of `choices`, and let go of the reclaim lock. As unmap_choices(). */
+static uint32_t do_choices(uint32_t nr, bool with_others)
 {
-	uint32_t freed = unmap_choices(choices, nr);
+	uint32_t freed = unmap_choices(choices, nr, with_others);
 
 	lock_release(&pg.reclaim_lock);
 	if (freed)
@@ -176,7 +178,10 @@ static uint32_t batch_locked(void)
 	uint32_t usable = frames_usable();
 	uint32_t max = MAX(MAX(MIN(MAX_BATCH / 4, usable / 8), MIN(MAX_BATCH, usable / 32)), 2u);
 
-	return do_choices(policy_choose(choices, pg.config.is_exact ? 1 : max));
+	bool is_policys;
+	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max, &is_policys);
+
+	return do_choices(nr, is_policys);
 }
 
 uint32_t reclaim_batch(void)
@@ -209,7 +214,7 @@ void reclaim_frames(const struct frame_nr *frames, uint32_t nr)
 		choices[i] = (struct choice){.frame = frames[i], .what = CHOICE_EVICT};
 	choose_ourselves(choices, nr);
 	lock_release(&pg.policy_lock);
-	do_choices(nr);
+	do_choices(nr, false);
 	/* What others go on queueing meanwhile is not this one's business. */
 	for (int i = 0; i < 16 && atomic_load(&pg.nr_writes); i++)
 		wait_for_write();

@@ -278,6 +278,15 @@ static uint64_t refill_ns(uint32_t taken)
 	return sh.refill_ns;
 }
 
+/* Distances are known in epochs: of what came back within those that the tier has a part of, as
+ * much as that part. */
+static uint64_t without_ns(uint32_t taken)
+{
+	uint64_t reach = MAX(atomic_load(&sh.reach), 1u) * (uint64_t)pg.frames.nr_frames;
+
+	return halve(&sh.without) * taken / reach * EPOCHS_PER_BUDGET;
+}
+
 static void look(void)
 {
 	uint64_t hit_ns = atomic_load(&sh.hit_ns), disk_ns = atomic_load(&sh.disk_ns);
@@ -290,7 +299,7 @@ static void look(void)
 	    .more = halve(&sh.more),
 	    .less = halve(&sh.nr_less) * (disk_ns - MIN(hit_ns, disk_ns)),
 	    .frames = halve(&sh.frames),
-	    .without = halve(&sh.without),
+	    .without = without_ns(taken),
 	    .with = halve(&sh.with),
 	    .refills = refill_ns(taken),
 	};

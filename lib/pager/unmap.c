@@ -55,6 +55,7 @@ static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
 		return false;
 	}
 	event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
+	guess_note(vpn, false);
 	writeback_leave(pte, nr, f->ref);
 	COUNT(&pg.telemetry, evict_clean, 1);
 	return true;
@@ -333,6 +334,7 @@ static void settle(struct victim *v)
 		/* Clean: its bytes are in swap, or in its file. */
 		ensure(!swap_ref_is_none(f->ref) || f->source);
 		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, v->vpn, f->ref.v);
+		guess_note(v->vpn, false);
 		writeback_leave(pte, v->frame, f->ref);
 		COUNT(&pg.telemetry, evict_clean, 1);
 	} else {
@@ -412,13 +414,14 @@ bool unmap_hide(struct vpn vpn, uint32_t nr, bool is_watched)
 	return !left && b->nr == nr_taken;
 }
 
-uint32_t unmap_choices(const struct choice *choices, uint32_t nr)
+uint32_t unmap_choices(const struct choice *choices, uint32_t nr, bool with_others)
 {
 	struct batch *b = &batch;
 	uint32_t freed = 0;
 
 	b->nr = 0;
-	b->does_blocks = stall_nr_active() > 1 && !pg.config.is_exact && !tlb_is_on();
+	b->does_blocks = with_others && stall_nr_active() > pg.block_threads &&
+	                 !pg.config.is_exact && !tlb_is_on();
 	b->nr_more = MIN(nr, MAX_BATCH - nr);
 	for (uint32_t i = 0; i < nr; i++)
 		freed += take_choice(b, choices[i]);

@@ -118,7 +118,9 @@ static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref
 		writeback_leave(pte, nr, SWAP_REF_NONE);
 		COUNT(&pg.telemetry, evict_zero, 1);
 	} else if (outcome == OUTCOME_UNCHANGED || outcome == OUTCOME_MOVED) {
-		if (*pte & PTE_DIRTY)
+		if (atomic_load(&f->flags) & FRAME_GUESSED)
+			guess_note(vpn, false);
+		else if (*pte & PTE_DIRTY)
 			COUNT(&pg.telemetry, same_content, 1);
 		if (outcome == OUTCOME_MOVED)
 			ref_free(f->ref);
@@ -128,6 +130,8 @@ static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref
 		writeback_leave(pte, nr, ref);
 		COUNT(&pg.telemetry, evict_clean, 1);
 	} else { /* WRITTEN, or IN_FILE with no ref */
+		if (atomic_load(&f->flags) & FRAME_GUESSED)
+			guess_note(vpn, true);
 		ref_free(f->ref);
 		event_log(&pg.telemetry, EVENT_EVICT_DIRTY, vpn, ref.v);
 		writeback_leave(pte, nr, ref);

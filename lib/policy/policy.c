@@ -7,6 +7,7 @@
 #include "policy/policies.h"
 
 const struct policy_ops *const policies[] = {
+    &policy_gclock,
     &policy_clock,
     &policy_fifo,
     &policy_random,

@@ -19,8 +19,8 @@ static struct policy *policy_new(const struct policy_ops *ops, uint32_t nr, uint
 
 Test(policy, found_by_name)
 {
-	cr_expect_eq(policy_find("fifo"), policies[1]);
-	cr_expect_eq(policy_find("clock"), policies[0]);
+	cr_expect_eq(policy_find("fifo"), policies[2]);
+	cr_expect_eq(policy_find("gclock"), policies[0]);
 	cr_expect_null(policy_find("lru?"));
 	for (size_t i = 0; policies[i]; i++)
 		cr_expect_eq(policy_find(policies[i]->name), policies[i]);

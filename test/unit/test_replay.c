@@ -471,8 +471,8 @@ Test(replay, lru_inclusion)
 /* A hot set that fits, beside a scan that does not: the scan-resistant ones keep it. */
 Test(replay, scans_do_not_flush_the_hot_set)
 {
-	static const char *const resistant[] = {"clock", "second-chance", "active", "aging", "2q",
-	    "wsclock", "clock-pro", "sieve", "s3-fifo", "lru", "lfu", "arc", "lirs"};
+	static const char *const resistant[] = {"clock", "gclock", "second-chance", "active",
+	    "aging", "2q", "wsclock", "clock-pro", "sieve", "s3-fifo", "lru", "lfu", "arc", "lirs"};
 	struct page_map map;
 	uint32_t *refs = malloc(20000 * sizeof(*refs));
 
