@@ -6,45 +6,20 @@
  */
 #include "reference.h"
 
-/* Two hands: the first holds the oldest page, the second evicts the one held longest, with at most
- * max_held between them; a held page that is touched starts again as the youngest. */
-static uint32_t naive_clock(struct naive *m, uint32_t page)
+/*
+ * Two hands: the first holds the oldest page, the second evicts the one held longest, with at most
+ * max_held between them; a held page that is touched starts again as the youngest. Of note[]
+ * rounds, one for each time in a row that a page was found in use, up to @max_rounds, time[] are
+ * left in which the first hand passes it; no more than 64 pages at a time.
+ */
+static uint32_t naive_hands(struct naive *m, uint32_t page, uint32_t max_rounds)
 {
 	struct row *queue = &m->list[0], *held = &m->held;
 	uint32_t victim = NAIVE_FREE;
 
 	if (row_has(held, page)) {
 		m->nr_refills++;
-		row_drop(held, page);
-		row_put(queue, page);
-		return NAIVE_HIT;
-	}
-	if (row_has(queue, page))
-		return NAIVE_HIT;
-	if (queue->nr + held->nr == m->nr_frames) {
-		while (queue->nr && held->nr < m->max_held)
-			row_put(held, row_take(queue, 0));
-		victim = row_take(held->nr ? held : queue, 0);
-	}
-	row_put(queue, page);
-	return victim;
-}
-
-Test(reference, clock)
-{
-	reference_compare("clock", naive_clock, false);
-}
-
-/* The same, but of note[] rounds, one for each time in a row that a page was found in use, up to
- * two, time[] are left in which the first hand passes it; no more than 64 pages at a time. */
-static uint32_t naive_gclock(struct naive *m, uint32_t page)
-{
-	struct row *queue = &m->list[0], *held = &m->held;
-	uint32_t victim = NAIVE_FREE;
-
-	if (row_has(held, page)) {
-		m->nr_refills++;
-		m->note[page] = MIN(m->note[page] + 1, 2u);
+		m->note[page] = MIN(m->note[page] + 1, max_rounds);
 		m->time[page] = m->note[page];
 		row_drop(held, page);
 		row_put(queue, page);
@@ -65,6 +40,21 @@ static uint32_t naive_gclock(struct naive *m, uint32_t page)
 	m->note[page] = m->time[page] = 0;
 	row_put(queue, page);
 	return victim;
+}
+
+static uint32_t naive_clock(struct naive *m, uint32_t page)
+{
+	return naive_hands(m, page, 0);
+}
+
+Test(reference, clock)
+{
+	reference_compare("clock", naive_clock, false);
+}
+
+static uint32_t naive_gclock(struct naive *m, uint32_t page)
+{
+	return naive_hands(m, page, 2);
 }
 
 Test(reference, gclock)
