@@ -148,7 +148,8 @@ struct fl_stats {
 	uint64_t swap_used_bytes;
 };
 
-/* Return: 0, -EINVAL (not open). */
+/* Every fault that was served before the call is counted: faults in flight are waited for.
+ * Return: 0, -EINVAL (not open). */
 int fl_stats(struct fl_stats *ret_stats);
 
 #ifdef __cplusplus

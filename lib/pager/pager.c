@@ -155,9 +155,11 @@ void pager_refresh_counters(void)
 {
 	uint64_t mask = sys_signals_block(false);
 
-	pager_enter();
-	pager_publish(true);
+	pager_enter(); /* the child of a fork becomes itself */
 	pager_leave();
+	pager_stop(); /* a thread may go on before the engine's has counted its fault */
+	pager_publish(true);
+	pager_go_on();
 	sys_signals_restore(mask);
 }
 
