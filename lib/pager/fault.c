@@ -58,7 +58,7 @@ struct fault {
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
 	uint32_t nr_read, stride, self;
 	struct vpn first;
-	uint8_t epochs[MAX_WINDOW]; /* of each page read: since it was evicted */
+	uint8_t distance[MAX_WINDOW]; /* of each page read: see share_note() */
 	struct swap_page page[MAX_WINDOW];
 	struct frame_nr frame[MAX_WINDOW];
 };
@@ -255,7 +255,10 @@ static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_
 	struct swap_ref ref = f->from_file ? SWAP_REF_NONE : (struct swap_ref){pte_payload(*pte)};
 	struct frame_nr frame = frame_take(&pg.frames, vpn);
 
-	f->epochs[i] = (uint8_t)writeback_epochs(*pte);
+	if (!f->from_file) {
+		f->distance[i] = (uint8_t)writeback_absent_since(*pte);
+		writeback_forget(*pte);
+	}
 	frame_of(&pg.frames, frame)->buf = buf;
 	frame_of(&pg.frames, frame)->ref = ref;
 	frame_of(&pg.frames, frame)->source = f->source;
@@ -555,8 +558,15 @@ static void report_lost(struct fault *f)
 /* All pages of a read from swap took @ns: tell who shares out the budget. */
 static void note_read(struct fault *f, uint64_t ns)
 {
-	for (uint32_t i = 0; i < f->nr_read && !f->from_file; i++)
-		share_note(&f->page[i], f->epochs[i], ns / f->nr_read);
+	struct share_fact fact = {.ns = ns, .nr_read = f->nr_read};
+
+	if (f->from_file)
+		return;
+	fact.is_writable = f->is_write || guess_is_written(f->vpn);
+	for (uint32_t i = 0; i < f->nr_read; i++) {
+		fact.distance = f->distance[i];
+		share_note(&f->page[i], &fact);
+	}
 }
 
 static void read_window(struct fault *f, enum swap_wait wait)

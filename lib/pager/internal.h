@@ -79,7 +79,9 @@ struct pager {
 	_Atomic uint32_t
 	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */
 	_Atomic uint64_t nr_evicted; /* the clock of evictions */
-	_Atomic uint32_t nr_writes;  /* queued or under way */
+	_Atomic uint32_t
+	    nr_absent[PTE_EPOCHS];  /* [atomic, relaxed] of them, by epoch: there still */
+	_Atomic uint32_t nr_writes; /* queued or under way */
 	_Atomic uint32_t
 	    nospace_streak; /* writes refused, by a full swap or else, since anything was freed */
 	_Atomic int write_error; /* the last of them */
@@ -234,8 +236,11 @@ void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref);
 /* Whether the page of this SWAPPED entry comes back soon after its eviction. */
 bool writeback_is_refault(uint64_t pte);
 #define EPOCHS_PER_BUDGET 8u
-/* Evictions since its own, in eighths of the budget, rounded either way. */
-uint32_t writeback_epochs(uint64_t pte);
+/* How many pages that were evicted after this one are absent still, in eighths of the budget; at
+ * most 63. @pte: SWAPPED. */
+uint32_t writeback_absent_since(uint64_t pte);
+/* A SWAPPED page, as @pte, is absent no more. */
+void writeback_forget(uint64_t pte);
 /* Its refault distance in frames, rounded to an eighth of the budget. Right up to eight budgets of
  * evictions; an older page looks younger. @pte: SWAPPED, or READING with the epoch kept. */
 uint32_t writeback_distance(uint64_t pte);
@@ -246,8 +251,16 @@ uint32_t writeback_distance(uint64_t pte);
 const char *share_codec_find(const char *name);
 /* Return: 0 or -ENOMEM. Once frames and swap are there. */
 int share_init(void);
-/* @page was read in @ns; @epochs: writeback_epochs(). */
-void share_note(const struct swap_page *page, uint32_t epochs, uint64_t ns);
+/* What is known of a page that was read. */
+struct share_fact {
+	uint64_t ns;       /* of the read of this page and others */
+	uint32_t nr_read;  /* so many, all in all */
+	uint32_t distance; /* writeback_absent_since() */
+	bool is_writable;  /* for a write; or one is expected */
+};
+
+/* @page was read. */
+void share_note(const struct swap_page *page, const struct share_fact *fact);
 /* Give back what the tier has beyond its share. Return: anything. Context: fault, no lock held. */
 bool share_trim(void);
 /* Room is short and nothing can be evicted: the tier must give way. As above. */

@@ -157,6 +157,7 @@ static void discard_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	else if (tlb_is_on())
 		tlb_forget(vpn);
 	if (state == PAGE_SWAPPED) {
+		writeback_forget(*pte);
 		swap_free(pg.swap, (struct swap_ref){pte_payload(*pte)});
 	} else if (state != PAGE_NONE) {
 		release_frame(pte_frame(*pte));

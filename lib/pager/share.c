@@ -1,37 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * How much of the budget the compressed tier gets: what its last frames earn against what as many
- * would earn the program.
+ * How much of the budget the compressed tier gets: what the rule (share_plan.h) is fed from, and
+ * what becomes of its answer.
  *
- * As in ARC, what has just been lost says what more room would have saved; but in time, since a
- * miss costs a decompression here and a read from disk there, and in both directions, so
- * that the share comes to rest. For a step of 1/32 of the budget, per read:
- *
- *     more:   a page whose chunk left the tier at most a step ago (its ghost): the disk read would
- *             have been a hit. A chunk holds several pages to the frame, so this is how well
- *             the data compresses comes in.
- *     less:   a hit in the oldest quarter of the tier would have been a disk read (scaled to a
- *             step).
- *     frames: a page that left its frame a short while ago would be there still: its whole fault
- *             would have been saved, hit or read, compressible or not (scaled to a step). And a
- *             policy that finds out about use by unmapping asks all the pages in use for each
- *             that is not: of F frames H in use, R = H / (F - H) refills for each eviction, which
- *             a step more makes fewer by R (1 + R) step / F.
- *
- * These are about the next step. A program whose pages would all but fit is better off without any
- * tier, although each step towards that costs more than it brings; so the whole is weighed, too:
- * what came back within as many evictions as the tier has frames would have been there still, were
- * they the program's; what else it brought back would have been read from disk. Where that favours
- * the program, the tier goes.
- *
- * Else the share grows while more > frames, shrinks while less < frames, and is left alone in
- * between. Each is a sum of measured times that halves with each look, 40 a second; a step every
- * look takes the tier from its largest to nothing in 0.6 s. While nothing comes back at all (a
- * program that fills memory) there is nothing to weigh, and the share grows as the tier fills,
- * where pages come to a half or less: see more(). Data that does not compress never gets in
- * (swap/room.h), earns nothing, and its faults push out what is there.
+ * Each page that is read back says how many that were evicted after it are absent still
+ * (writeback.c), which is how many frames more would have kept it, were pages replaced in LRU
+ * order; what its read took, and what a fault costs beside. Looked at 40 times a second, and each
+ * time an eighth is forgotten. While nothing comes back at all (a program that fills memory) there
+ * is nothing to weigh, and the share grows as the tier fills, where pages come to a half or less:
+ * see more(). Data that does not compress never gets in (swap/room.h), earns nothing, and its
+ * faults push out what is there.
  */
-#include "pager/share.h"
+#include "pager/share_plan.h"
 
 #include <string.h>
 
@@ -41,7 +21,6 @@
 #include "swap/codec.h"
 
 #define LOOK_NS     25000000u
-#define STEPS       32u
 #define MAX_SHARE   24u        /* steps: three quarters of the budget */
 #define MAX_UNASKED 16u        /* ... half of it, as long as nothing tells */
 #define MAX_PAGES   (1u << 24) /* 64 GiB */
@@ -53,9 +32,9 @@
 #define REFILL_TOUCHES 2u
 #define NR_TOUCHES     15u /* of which the median counts */
 
-/* Fewer reads than that in a look, of what a step more of frames would have kept: nothing comes
- * back. Guess. */
-#define QUIET_READS 4u
+/* Fewer pages than that in the history: nothing comes back. Guess. */
+#define QUIET_READS 16u
+#define FORGET      8u /* of the history, one in so many at each look */
 
 /* To compress a page that is on disk already, and perhaps write it there again. Measured, roughly.
  */
@@ -67,25 +46,27 @@
 
 static struct {
 	bool is_on;
-	uint32_t step, max;                  /* [const] pages */
-	uint64_t touch_ns;                   /* [const] the kernel's own first touch of a page */
-	_Atomic uint64_t looked_ns;          /* [atomic] whoever moves it on looks */
-	_Atomic uint64_t grown_ns;           /* [atomic] likewise, for more() */
-	_Atomic uint64_t more, frames;       /* [atomic, relaxed] ns */
-	_Atomic uint64_t without, with;      /* [atomic, relaxed] ns */
-	_Atomic uint32_t reach;              /* epochs: what the tier has, as evictions */
-	_Atomic uint64_t nr_less;            /* [atomic, relaxed] hits in the oldest quarter */
-	_Atomic uint64_t hit_ns, disk_ns;    /* [atomic, relaxed] running means of one page */
-	_Atomic uint32_t share;              /* pages */
-	uint64_t hits_before, offers_before; /* [owner: who looks] */
-	uint64_t saved, spent;               /* [owner: who looks] ns, of about 16 looks */
-	uint64_t refills_before, evictions_before, refill_ns; /* [owner: who looks] */
+	uint32_t step, max;         /* [const] pages */
+	uint64_t touch_ns;          /* [const] the kernel's own first touch of a page */
+	_Atomic uint64_t looked_ns; /* [atomic] whoever moves it on looks */
+	_Atomic uint64_t grown_ns;  /* [atomic] likewise, for more() */
+	_Atomic uint32_t share;     /* pages */
+	/* [atomic, relaxed] see struct share_history */
+	_Atomic uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES], hits, unwritten;
+	_Atomic uint64_t hit_ns, disk_ns,
+	    fault_ns;             /* [atomic, relaxed] running means of one page */
+	_Atomic uint64_t nr_back; /* [atomic] pages in the history at the last look */
+	/* [owner: who looks] */
+	struct swap_stats swap_before;
+	uint64_t refills_before, evictions_before, writes_before;
+	uint64_t refill_ns, writes, saved, spent;
+	uint32_t packed_bytes;
 } sh;
 
 static void set_share(uint32_t pages)
 {
 	atomic_store(&sh.share, pages);
-	swap_tier_share(pg.swap, pages, sh.step);
+	swap_tier_share(pg.swap, pages);
 }
 
 static void look_if_due(void);
@@ -112,8 +93,8 @@ static bool more(void)
 	look_if_due();
 	if (now - before < LOOK_NS || !atomic_compare_exchange_strong(&sh.grown_ns, &before, now))
 		return false;
-	if (atomic_load(&sh.frames) / NEAR_STEPS > QUIET_READS * atomic_load(&sh.disk_ns) ||
-	    share >= sh.step * MAX_UNASKED || !packs_well())
+	if (atomic_load(&sh.nr_back) > QUIET_READS || share >= sh.step * MAX_UNASKED ||
+	    !packs_well())
 		return false;
 	set_share(MAX(share, sh.step) + sh.step);
 	return true;
@@ -186,7 +167,7 @@ int share_init(void)
 	/* Where faults are counted, RAM is what the option says: none of it is the tier's. */
 	if (!strcmp(codec, "off") || nr < SHARE_MIN_FRAMES || pg.config.is_exact || tlb_is_on())
 		return 0;
-	sh.step = nr / STEPS;
+	sh.step = nr / SHARE_STEPS;
 	sh.max = MIN(sh.step * MAX_SHARE, MAX_PAGES);
 	const struct swap_tier_memory memory = {
 	    .area = pg.frames.pool + ((size_t)pg.frames.nr_bufs << PAGE_SHIFT) + PAGE_BYTES,
@@ -202,111 +183,120 @@ int share_init(void)
 	sh.touch_ns = time_touch();
 	atomic_store(&sh.hit_ns, 3000);
 	atomic_store(&sh.disk_ns, 70000);
+	atomic_store(&sh.fault_ns, FAULT_TOUCHES * sh.touch_ns);
+	sh.packed_bytes = PAGE_BYTES / 2;
 	set_share(MIN(nr / 8, sh.max));
 	return 0;
 }
 
+/* One that was held up for long (no processor) is not let count as much. */
 static void mean_add(_Atomic uint64_t *mean, uint64_t ns)
 {
 	uint64_t old = atomic_load_explicit(mean, memory_order_relaxed);
 
-	atomic_store_explicit(mean, old - old / 16 + ns / 16, memory_order_relaxed);
+	atomic_store_explicit(
+	    mean, old - old / 16 + MIN(ns, old * 2 + 1000) / 16, memory_order_relaxed);
 }
 
-static void add(_Atomic uint64_t *sum, uint64_t ns)
+static void count(_Atomic uint64_t *counter)
 {
-	atomic_fetch_add_explicit(sum, ns, memory_order_relaxed);
+	atomic_fetch_add_explicit(counter, 1u << SHARE_COUNT_SHIFT, memory_order_relaxed);
 }
 
-static uint64_t halve(_Atomic uint64_t *sum)
+/* Return: what is left of @count. */
+static uint64_t forget(_Atomic uint64_t *count)
 {
-	uint64_t v = atomic_load_explicit(sum, memory_order_relaxed);
+	uint64_t n = atomic_load_explicit(count, memory_order_relaxed);
 
 	/* A count that comes between is lost: a sample. */
-	atomic_store_explicit(sum, v / 2, memory_order_relaxed);
-	return v;
-}
-
-uint32_t share_next(
-    const struct share_earnings *e, uint32_t share, uint32_t taken, uint32_t step, uint32_t max)
-{
-	uint64_t frames = e->frames / NEAR_STEPS + e->refills, less = e->less;
-
-	if (e->without > e->with + e->with / 8)
-		return (uint32_t)MAX(
-		    (int32_t)MIN(share, taken) - (int32_t)(step * 4), (int32_t)SHARE_MIN);
-	if (taken > step * 4)
-		less = less * step / (taken / 4);
-	if (e->more > frames + frames / 8)
-		return MIN(MAX(share, step) + step, max);
-	if (less + less / 8 >= frames)
-		return share;
-	/* From what it really has, and not below what shows whether more would pay. What is far
-	 * from paying goes faster. */
-	if (less + e->more < frames / 8)
-		step *= 4;
-	return (uint32_t)MAX((int32_t)MIN(share, taken) - (int32_t)step, (int32_t)SHARE_MIN);
+	n -= (n + FORGET - 1) / FORGET;
+	atomic_store_explicit(count, n, memory_order_relaxed);
+	return n;
 }
 
 /* Clean pages are taken in as long as reading them from memory saves what it costs to put them
  * there: where they are read once in a round, as a scan does, it does not. */
 static void note_offers(const struct swap_stats *s, uint64_t hit_saves_ns)
 {
-	uint64_t hits = s->tier_hits - sh.hits_before, offers = s->offered_pages - sh.offers_before;
+	uint64_t hits = s->tier_hits - sh.swap_before.tier_hits;
+	uint64_t offers = s->offered_pages - sh.swap_before.offered_pages;
 
-	sh.hits_before = s->tier_hits;
-	sh.offers_before = s->offered_pages;
 	sh.saved = sh.saved / 16 * 15 + hits * hit_saves_ns;
 	sh.spent = sh.spent / 16 * 15 + offers * OFFER_NS;
 	swap_tier_offers(pg.swap, sh.saved >= sh.spent);
 }
 
-/* What a step more of frames would have saved of the refills. */
-static uint64_t refill_ns(uint32_t taken)
+/* What a page that compresses takes up. */
+static void note_packed(const struct swap_stats *s)
+{
+	uint64_t nr = s->packed_pages - sh.swap_before.packed_pages;
+
+	if (nr >= 32)
+		sh.packed_bytes =
+		    (uint32_t)((sh.packed_bytes * 3u +
+		                   (s->packed_bytes - sh.swap_before.packed_bytes) / nr) /
+		               4);
+}
+
+/* What a step more of frames would have saved of the refills. A policy that finds out about use by
+ * unmapping asks all the pages in use for each that is not: of F frames H in use, R = H / (F - H)
+ * refills for each eviction, which a step more makes fewer by R (1 + R) step / F. */
+static void note_refills(uint32_t taken)
 {
 	const struct fl_process *p = pg.telemetry.p;
 	uint64_t refills = atomic_load(&p->minor_refill);
 	uint64_t evictions = atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty);
 	uint64_t nr = refills - sh.refills_before, nr_evictions = evictions - sh.evictions_before;
-	uint64_t frames = MAX(pg.frames.nr_frames - MIN(taken, pg.frames.nr_frames), 1u);
+	uint64_t frames = pg.frames.nr_frames - MIN(taken, sh.max);
 
 	sh.refills_before = refills;
 	sh.evictions_before = evictions;
 	uint64_t fewer = nr + nr * nr / MAX(nr_evictions, 1u);
-	sh.refill_ns =
-	    sh.refill_ns / 2 + MIN(fewer * sh.step / frames, nr) * REFILL_TOUCHES * sh.touch_ns;
-	return sh.refill_ns;
+	sh.refill_ns += MIN(fewer * sh.step / frames, nr) * REFILL_TOUCHES * sh.touch_ns;
+	sh.refill_ns -= sh.refill_ns / FORGET;
 }
 
-/* Distances are known in epochs: of what came back within those that the tier has a part of, as
- * much as that part. */
-static uint64_t without_ns(uint32_t taken)
+/* Of @nr_back pages in the history, those that were not written afterwards, in 1/256: they keep
+ * their copies. */
+static uint32_t clean_share(uint64_t nr_back)
 {
-	uint64_t reach = MAX(atomic_load(&sh.reach), 1u) * (uint64_t)pg.frames.nr_frames;
+	uint64_t writes = atomic_load(&pg.telemetry.p->minor_write);
 
-	return halve(&sh.without) * taken / reach * EPOCHS_PER_BUDGET;
+	sh.writes += (writes - sh.writes_before) << SHARE_COUNT_SHIFT;
+	sh.writes -= sh.writes / FORGET;
+	sh.writes_before = writes;
+	uint64_t unwritten = forget(&sh.unwritten);
+	unwritten -= MIN(sh.writes, unwritten);
+	return nr_back ? (uint32_t)MIN(unwritten * 256 / nr_back, 256u) : 0;
 }
 
 static void look(void)
 {
-	uint64_t hit_ns = atomic_load(&sh.hit_ns), disk_ns = atomic_load(&sh.disk_ns);
 	uint32_t share = atomic_load(&sh.share);
+	struct share_history h = {
+	    .hit_ns = atomic_load(&sh.hit_ns),
+	    .disk_ns = atomic_load(&sh.disk_ns),
+	    .fault_ns = atomic_load(&sh.fault_ns),
+	    .footprint = (uint32_t)MIN(atomic_load(&pg.nr_populated), UINT32_MAX),
+	};
 	struct swap_stats s;
+	uint64_t nr = 0;
 
 	swap_stats(pg.swap, &s);
 	uint32_t taken = (uint32_t)(s.tier_bytes >> PAGE_SHIFT);
-	const struct share_earnings e = {
-	    .more = halve(&sh.more),
-	    .less = halve(&sh.nr_less) * (disk_ns - MIN(hit_ns, disk_ns)),
-	    .frames = halve(&sh.frames),
-	    .without = without_ns(taken),
-	    .with = halve(&sh.with),
-	    .refills = refill_ns(taken),
-	};
-	atomic_store(
-	    &sh.reach, (taken * EPOCHS_PER_BUDGET + pg.frames.nr_frames - 1) / pg.frames.nr_frames);
-	note_offers(&s, disk_ns - MIN(hit_ns, disk_ns));
-	uint32_t next = share_next(&e, share, taken, sh.step, sh.max);
+	note_offers(&s, h.disk_ns - MIN(h.hit_ns, h.disk_ns));
+	note_packed(&s);
+	note_refills(taken);
+	sh.swap_before = s;
+	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
+		h.packed[d] = forget(&sh.packed[d]);
+		h.others[d] = forget(&sh.others[d]);
+		nr += h.packed[d] + h.others[d];
+	}
+	h.hits = forget(&sh.hits);
+	atomic_store(&sh.nr_back, nr >> SHARE_COUNT_SHIFT);
+	h.refill_ns = sh.refill_ns, h.packed_bytes = sh.packed_bytes, h.clean = clean_share(nr);
+	uint32_t next = share_next(&h, share, taken, pg.frames.nr_frames, sh.max);
 	if (next != share)
 		set_share(next);
 }
@@ -319,24 +309,20 @@ static void look_if_due(void)
 		look();
 }
 
-void share_note(const struct swap_page *page, uint32_t epochs, uint64_t ns)
+void share_note(const struct swap_page *page, const struct share_fact *fact)
 {
 	if (!sh.is_on || page->result)
 		return;
-	bool is_hit = page->from == SWAP_FROM_TIER || page->from == SWAP_FROM_TIER_OLD;
+	bool is_hit = page->from == SWAP_FROM_TIER;
+	bool is_packed = is_hit || page->from == SWAP_FROM_PACKED;
 
-	mean_add(is_hit ? &sh.hit_ns : &sh.disk_ns, ns);
-	uint64_t hit_ns = atomic_load(&sh.hit_ns), disk_ns = atomic_load(&sh.disk_ns);
-	if (epochs <= 1)
-		add(&sh.frames, ns + FAULT_TOUCHES * sh.touch_ns);
-	if (epochs <= atomic_load(&sh.reach))
-		add(&sh.without, ns + FAULT_TOUCHES * sh.touch_ns);
-	else if (is_hit)
-		add(&sh.with, disk_ns - MIN(hit_ns, disk_ns));
-	if (page->from == SWAP_FROM_GHOST && ns > hit_ns)
-		add(&sh.more, ns - hit_ns);
-	if (page->from == SWAP_FROM_TIER_OLD)
-		add(&sh.nr_less, 1);
+	mean_add(is_hit ? &sh.hit_ns : &sh.disk_ns, fact->ns / fact->nr_read);
+	mean_add(&sh.fault_ns, FAULT_TOUCHES * sh.touch_ns / fact->nr_read);
+	count(is_packed ? &sh.packed[fact->distance] : &sh.others[fact->distance]);
+	if (is_hit)
+		count(&sh.hits);
+	if (!fact->is_writable)
+		count(&sh.unwritten);
 	look_if_due();
 }
 

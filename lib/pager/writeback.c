@@ -34,29 +34,74 @@ void writeback_queue(struct frame_nr nr)
 /*
  * Refaults: evictions are counted in epochs of an eighth of the budget, and a page's epoch is kept
  * in its PTE. One that is read back within a budget's worth of evictions would have been there
- * still with twice the RAM: as Linux's refault distance (mm/workingset.c), only coarser.
+ * still with twice the RAM: as Linux's refault distance (mm/workingset.c), only coarser. How many
+ * pages of an epoch are absent still is counted, too: the sum over the epochs since a page's own is
+ * its place below the frames in LRU order, which evictions, some of the same page, overstate.
  */
-static uint32_t epoch_now(void)
+static uint32_t epoch_pages(void)
 {
-	return (uint32_t)(atomic_load(&pg.nr_evicted) /
-	                  MAX(frames_budget() / EPOCHS_PER_BUDGET, 1u)) %
-	       PTE_EPOCHS;
+	return MAX(frames_budget() / EPOCHS_PER_BUDGET, 1u);
 }
 
-uint32_t writeback_epochs(uint64_t pte)
+static uint32_t epoch_at(uint64_t nr_evicted)
+{
+	return (uint32_t)(nr_evicted / epoch_pages()) % PTE_EPOCHS;
+}
+
+static uint32_t epoch_now(void)
+{
+	return epoch_at(atomic_load(&pg.nr_evicted));
+}
+
+/* Count an eviction. Return: its epoch. */
+static uint32_t epoch_next(void)
+{
+	uint64_t nr = atomic_fetch_add_explicit(&pg.nr_evicted, 1, memory_order_relaxed);
+	uint32_t epoch = epoch_at(nr);
+
+	/* What is left of the epoch that had this number before is forgotten. */
+	if (nr && epoch_at(nr - 1) != epoch)
+		atomic_store_explicit(&pg.nr_absent[epoch], 0, memory_order_relaxed);
+	return epoch;
+}
+
+void writeback_forget(uint64_t pte)
+{
+	_Atomic uint32_t *count = &pg.nr_absent[pte_epoch(pte)];
+	uint32_t nr = atomic_load_explicit(count, memory_order_relaxed);
+
+	while (nr && !atomic_compare_exchange_weak_explicit(
+	                 count, &nr, nr - 1, memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+uint32_t writeback_absent_since(uint64_t pte)
+{
+	uint32_t now = epoch_now(), epoch = pte_epoch(pte);
+	/* Of its own epoch half. */
+	uint64_t nr = atomic_load_explicit(&pg.nr_absent[epoch], memory_order_relaxed) / 2;
+
+	while (epoch != now) {
+		epoch = (epoch + 1) % PTE_EPOCHS;
+		nr += atomic_load_explicit(&pg.nr_absent[epoch], memory_order_relaxed);
+	}
+	return (uint32_t)MIN(nr / epoch_pages(), PTE_EPOCHS - 1);
+}
+
+static uint32_t epochs_since(uint64_t pte)
 {
 	return (uint32_t)((epoch_now() - pte_epoch(pte)) % PTE_EPOCHS);
 }
 
 bool writeback_is_refault(uint64_t pte)
 {
-	return writeback_epochs(pte) <= EPOCHS_PER_BUDGET;
+	return epochs_since(pte) <= EPOCHS_PER_BUDGET;
 }
 
 uint32_t writeback_distance(uint64_t pte)
 {
-	return (uint32_t)MIN((uint64_t)writeback_epochs(pte) * frames_budget() / EPOCHS_PER_BUDGET,
-	    DISTANCE_NEVER - 1);
+	return (uint32_t)MIN(
+	    (uint64_t)epochs_since(pte) * frames_budget() / EPOCHS_PER_BUDGET, DISTANCE_NEVER - 1);
 }
 
 void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
@@ -64,13 +109,14 @@ void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref)
 	struct frame *f = frame_of(&pg.frames, nr);
 
 	policy_removed(nr);
+	uint32_t epoch = epoch_next();
 	if (swap_ref_is_none(ref)) {
 		pte_set(pte, PAGE_NONE, 0, 0);
 		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
 	} else {
-		pte_set(pte, PAGE_SWAPPED, ref.v, (uint64_t)epoch_now() << PTE_EPOCH_SHIFT);
+		atomic_fetch_add_explicit(&pg.nr_absent[epoch], 1, memory_order_relaxed);
+		pte_set(pte, PAGE_SWAPPED, ref.v, (uint64_t)epoch << PTE_EPOCH_SHIFT);
 	}
-	atomic_fetch_add_explicit(&pg.nr_evicted, 1, memory_order_relaxed);
 	if (f->buf != BUF_NONE)
 		buf_give(&pg.frames, f->buf);
 	f->buf = BUF_NONE;

@@ -37,8 +37,6 @@ struct room {
 	uint32_t *next_segment;      /* [lock] list of free ones */
 	_Atomic uint32_t nr_taken;   /* [lock] to write; segments in use */
 	_Atomic uint32_t share;      /* segments that the tier may have */
-	_Atomic uint32_t ghosts;     /* a chunk dropped so few chunks ago would be in memory
-	                              * still, were the share a step larger */
 	_Atomic uint32_t busy_desks; /* bits */
 	struct event desk_freed;
 

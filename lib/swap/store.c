@@ -601,12 +601,10 @@ int swap_tier_enable(struct swap *s, const char *codec, const struct swap_tier_m
 	return room_open(codec, memory, &s->room);
 }
 
-void swap_tier_share(struct swap *s, uint32_t nr_pages, uint32_t step)
+void swap_tier_share(struct swap *s, uint32_t nr_pages)
 {
-	if (!s->room)
-		return;
-	atomic_store(&s->room->share, nr_pages / CHUNK_PAGES);
-	atomic_store(&s->room->ghosts, MAX(step / CHUNK_PAGES, 1u));
+	if (s->room)
+		atomic_store(&s->room->share, nr_pages / CHUNK_PAGES);
 }
 
 uint32_t swap_tier_trim(struct swap *s)

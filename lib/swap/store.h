@@ -31,11 +31,9 @@ static inline bool swap_ref_is_none(struct swap_ref ref)
 
 /* Where a page that was read came from. */
 enum swap_from {
-	SWAP_FROM_NOWHERE,  /* not read yet */
-	SWAP_FROM_TIER,     /* the compressed tier: no I/O */
-	SWAP_FROM_TIER_OLD, /* the same, among the oldest there, for the first time */
-	SWAP_FROM_GHOST,    /* disk, compressed, and left the tier shortly before */
-	SWAP_FROM_PACKED,   /* disk, compressed */
+	SWAP_FROM_NOWHERE, /* not read yet */
+	SWAP_FROM_TIER,    /* the compressed tier: no I/O */
+	SWAP_FROM_PACKED,  /* disk, compressed */
 	SWAP_FROM_DISK,
 };
 
@@ -89,8 +87,8 @@ struct swap_tier_memory {
  */
 int swap_tier_enable(struct swap *s, const char *codec, const struct swap_tier_memory *memory);
 
-/* The tier may take up @nr_pages of memory; @step: by how many the caller changes it. */
-void swap_tier_share(struct swap *s, uint32_t nr_pages, uint32_t step);
+/* The tier may take up @nr_pages of memory. */
+void swap_tier_share(struct swap *s, uint32_t nr_pages);
 /* Bring it down to its share, and give back what freed pages took up there: some of it. Return:
  * pages given back. Context: fault, no lock held; may write. */
 uint32_t swap_tier_trim(struct swap *s);

@@ -78,7 +78,7 @@ void tier_close(struct tier *t)
 
 bool entry_is_live_locked(struct tier *t, uint32_t i, uint32_t unit, const struct entry_head *e)
 {
-	ensure(entry_has_magic(e) && e->entry < t->max_entries);
+	ensure(e->magic == ENTRY_MAGIC && e->entry < t->max_entries);
 	return t->place[e->entry] == i * CHUNK_UNITS + unit;
 }
 
@@ -239,14 +239,7 @@ static const struct entry_head *pin_in_memory(
 		                          t->place[entry] % CHUNK_UNITS * UNIT);
 		c->nr_pins++;
 		*ret_chunk = i;
-		/* Among the oldest quarter, and for the first time: once read from disk it would be
-		 * among the youngest. */
-		uint32_t oldest = t->age.first == NONE ? t->nr_closed : t->chunk[t->age.first].when;
-		bool is_old = c->list == LIST_MEMORY && !(e->magic & ENTRY_HIT) &&
-		              c->when - oldest < (t->nr_closed - oldest) / 4;
-		if (is_old)
-			e->magic |= ENTRY_HIT;
-		*ret_from = is_old ? SWAP_FROM_TIER_OLD : SWAP_FROM_TIER;
+		*ret_from = SWAP_FROM_TIER;
 	}
 	lock_release(&t->lock);
 	return e;
@@ -254,7 +247,7 @@ static const struct entry_head *pin_in_memory(
 
 static int expand(struct tier *t, const struct entry_head *e, uint32_t entry, void *page)
 {
-	if (!entry_has_magic(e) || e->entry != entry || e->bytes > CODEC_MAX_BYTES ||
+	if (e->magic != ENTRY_MAGIC || e->entry != entry || e->bytes > CODEC_MAX_BYTES ||
 	    !room_expand(t->room, e + 1, e->bytes, page) ||
 	    page_checksum(page) != t->checksum[entry])
 		return -EBADMSG;

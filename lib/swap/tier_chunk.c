@@ -127,7 +127,6 @@ void chunk_close_locked(struct tier *t)
 {
 	if (t->open == NONE)
 		return;
-	t->chunk[t->open].when = ++t->nr_closed;
 	chunk_set_list_locked(t, t->open, LIST_MEMORY);
 	t->open = NONE;
 }
@@ -139,7 +138,6 @@ uint32_t chunk_drop_locked(struct tier *t, uint32_t i)
 
 	ensure(c->slot != NONE && !c->nr_pins && segment != NONE);
 	c->segment = NONE;
-	c->when = ++t->nr_dropped;
 	chunk_set_list_locked(t, i, LIST_DISK);
 	return segment;
 }

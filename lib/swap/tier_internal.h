@@ -24,7 +24,6 @@ struct entry_head {
 };
 
 #define ENTRY_MAGIC 0x7a70u
-#define ENTRY_HIT   1u /* of magic: read from memory when it was among the oldest */
 
 enum chunk_list {
 	LIST_FREE, /* not in use */
@@ -47,7 +46,6 @@ struct chunk {
 	struct chunk_link sparse; /* in bucket[] */
 	uint32_t segment;         /* its memory, or NONE */
 	uint32_t slot;            /* first of its slots on disk, or NONE */
-	uint32_t when;            /* in memory: closed at; on disk only: dropped at */
 	uint16_t fill;            /* units used */
 	uint16_t nr;              /* entries put in */
 	uint16_t live;            /* of them, not freed */
@@ -78,19 +76,13 @@ struct tier {
 	struct chunk_head memory[NR_BUCKETS]; /* [lock] those of them with much that is dead */
 	struct chunk_head disk[NR_BUCKETS];   /* [lock] ... of those on disk only */
 	uint32_t nr_memory, nr_disk,
-	    nr_sparse_disk;             /* [lock] chunks; the last: at most half alive */
-	uint32_t nr_closed, nr_dropped; /* [lock] clocks */
-	bool is_cleaning;               /* [lock] */
+	    nr_sparse_disk; /* [lock] chunks; the last: at most half alive */
+	bool is_cleaning;   /* [lock] */
 };
 
 static inline uint32_t chunk_pages(const struct chunk *c)
 {
 	return (c->fill + UNITS_PER_PAGE - 1) / UNITS_PER_PAGE;
-}
-
-static inline bool entry_has_magic(const struct entry_head *e)
-{
-	return (e->magic & ~ENTRY_HIT) == ENTRY_MAGIC;
 }
 
 /* Units that @e takes, its page behind it. */

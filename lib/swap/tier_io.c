@@ -238,8 +238,7 @@ static void plan_page_locked(
 	g->unit[index] = (uint16_t)unit;
 	g->first[k] = MIN(g->first[k], (uint32_t)(unit / UNITS_PER_PAGE));
 	g->end[k] = MAX(g->end[k], end);
-	page->from = t->nr_dropped - c->when < atomic_load(&t->room->ghosts) ? SWAP_FROM_GHOST
-	                                                                     : SWAP_FROM_PACKED;
+	page->from = SWAP_FROM_PACKED;
 }
 
 static void plan(
@@ -391,7 +390,7 @@ bool tier_clean_one(struct tier *t)
 		const struct entry_head *e = (const struct entry_head *)(desk + unit * UNIT);
 
 		/* What lies behind the last entry is of no kind. */
-		if (!entry_has_magic(e) || e->bytes > CODEC_MAX_BYTES ||
+		if (e->magic != ENTRY_MAGIC || e->bytes > CODEC_MAX_BYTES ||
 		    unit * UNIT + sizeof(*e) + e->bytes > iov.iov_len)
 			break;
 		if (rescue(t, i, unit, e))

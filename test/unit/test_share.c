@@ -1,148 +1,327 @@
 // SPDX-License-Identifier: MIT
-/* The rule by which the compressed tier's share of the budget moves, alone and in a closed loop
- * with a model of a program that touches pages at random. */
+/* The rule by which the compressed tier's share of the budget moves, in a closed loop with a model
+ * of a pager (frames by LRU, a tier that drops what came first, a disk) and programs. */
 #include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
 
 #include "base/types.h"
-#include "pager/share.h"
+#include "pager/share_plan.h"
 
-#define STEP           1024u /* pages; the budget is 32 of them */
-#define BUDGET         (32 * STEP)
-#define LARGEST        (24 * STEP)
-#define HIT            3000u /* ns */
-#define DISK           70000u
-#define FAULT          6000u
-#define LOOKS_A_SECOND 40
+#define BUDGET   2048u /* pages */
+#define STEP     (BUDGET / SHARE_STEPS)
+#define LARGEST  (24 * STEP)
+#define MAX_PAGE (16 * BUDGET)
+#define HIT      3000u /* ns */
+#define DISK     70000u
+#define FAULT    10000u
+#define LOOK     25000000u
+#define SECOND   1000000000ull
+#define NONE     UINT32_MAX
 
-Test(share, falls_to_nothing_within_a_second)
+enum order { UNIFORM, ZIPF, LOOP, PHASES };
+
+struct program {
+	enum order order;
+	uint32_t nr_pages;
+	uint32_t packed_bytes; /* PAGE_BYTES: does not compress */
+	bool is_writing;
+	double power;
+};
+
+struct list {
+	uint32_t next[MAX_PAGE + 1], prev[MAX_PAGE + 1];
+	uint32_t nr;
+};
+
+static struct sim {
+	struct program prog;
+	struct list frames, tier; /* oldest first; MAX_PAGE is their head */
+	bool in_frame[MAX_PAGE], in_tier[MAX_PAGE], is_known[MAX_PAGE];
+	uint8_t epoch[MAX_PAGE];
+	uint32_t absent[64]; /* by epoch */
+	uint64_t nr_evicted, nr_clean;
+	uint64_t rng, i, now;
+	uint32_t share;
+	struct share_history h;
+	uint64_t evictions_before, clean_before;
+} s;
+
+static void list_init(struct list *l)
 {
-	/* Nothing compresses: what is lost would have been kept by frames only. */
-	const struct share_earnings e = {.frames = 1000000};
-	uint32_t share = LARGEST;
-	int nr_looks = 0;
-
-	for (; share > SHARE_MIN && nr_looks <= LOOKS_A_SECOND; nr_looks++)
-		share = share_next(&e, share, share, STEP, LARGEST);
-	cr_expect_eq(share, SHARE_MIN);
-	cr_expect_leq(nr_looks, LOOKS_A_SECOND);
-	/* Soon, where not even what is there earns anything. */
-	cr_expect_leq(nr_looks, 8);
-	/* And at once where there is a share but nothing in it. */
-	cr_expect_eq(share_next(&e, LARGEST, 0, STEP, LARGEST), SHARE_MIN);
+	l->next[MAX_PAGE] = l->prev[MAX_PAGE] = MAX_PAGE;
+	l->nr = 0;
 }
 
-Test(share, rises_again_within_a_second)
+static void list_add(struct list *l, uint32_t p)
 {
-	const struct share_earnings e = {.more = 1000000};
-	uint32_t share = SHARE_MIN;
+	l->prev[p] = l->prev[MAX_PAGE];
+	l->next[p] = MAX_PAGE;
+	l->next[l->prev[p]] = l->prev[MAX_PAGE] = p;
+	l->nr++;
+}
 
-	for (int i = 0; i < LOOKS_A_SECOND; i++) {
-		uint32_t next = share_next(&e, share, share, STEP, LARGEST);
+static void list_del(struct list *l, uint32_t p)
+{
+	l->next[l->prev[p]] = l->next[p];
+	l->prev[l->next[p]] = l->prev[p];
+	l->nr--;
+}
 
-		cr_expect(next == LARGEST || next >= share + STEP);
-		share = next;
+static double uniform(void)
+{
+	s.rng = s.rng * 6364136223846793005ull + 1442695040888963407ull;
+	return (double)(s.rng >> 11) * 0x1p-53;
+}
+
+static uint32_t next_page(void)
+{
+	uint32_t n = s.prog.nr_pages;
+
+	s.i++;
+	switch (s.prog.order) {
+	case LOOP:
+		return (uint32_t)(s.i % n);
+	case ZIPF: /* about 1/rank */
+		return (uint32_t)(pow((double)n, uniform()) - 1) % n;
+	case PHASES:
+		return (uint32_t)((s.i / n * (n / 4) + (uint64_t)(uniform() * n / 4)) % n);
+	default:
+		return (uint32_t)(uniform() * n);
 	}
-	cr_expect_eq(share, LARGEST);
 }
 
-Test(share, rests_in_between)
+static uint32_t pages_of(uint32_t nr_entries)
 {
-	struct share_earnings e = {.more = 0, .less = 500, .frames = NEAR_STEPS * 500};
-
-	cr_expect_eq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
-	e.more = 550; /* not yet a margin of an eighth */
-	cr_expect_eq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
-	e.more = 600;
-	cr_expect_eq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 5 * STEP);
-	e = (struct share_earnings){0};
-	cr_expect_eq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
+	return (uint32_t)((uint64_t)nr_entries * s.prog.packed_bytes / PAGE_BYTES);
 }
 
+static void tier_drop(uint32_t p)
+{
+	list_del(&s.tier, p);
+	s.in_tier[p] = false;
+}
+
+static void evict(void)
+{
+	uint32_t p = s.frames.next[MAX_PAGE];
+	bool packs = s.prog.packed_bytes < PAGE_BYTES;
+
+	list_del(&s.frames, p);
+	s.in_frame[p] = false;
+	uint32_t epoch = (uint32_t)(s.nr_evicted++ / (BUDGET / 8) % 64);
+	if (s.nr_evicted % (BUDGET / 8) == 1)
+		s.absent[epoch] = 0;
+	s.absent[epoch]++;
+	s.epoch[p] = (uint8_t)epoch;
+	s.nr_clean += s.is_known[p];
+	s.is_known[p] = true; /* swap has its bytes */
+	if (packs && !s.in_tier[p]) {
+		list_add(&s.tier, p);
+		s.in_tier[p] = true;
+	}
+}
+
+static void make_room(void)
+{
+	for (;;) {
+		while (pages_of(s.tier.nr) > s.share)
+			tier_drop(s.tier.next[MAX_PAGE]);
+		if (s.frames.nr + pages_of(s.tier.nr) < BUDGET)
+			return;
+		evict();
+	}
+}
+
+/* Pages that were evicted after @p and are still absent, in eighths of the budget. */
+static uint32_t distance(uint32_t p)
+{
+	uint32_t now = (uint32_t)(s.nr_evicted / (BUDGET / 8) % 64), at = s.epoch[p];
+	uint32_t nr = s.absent[at] / 2;
+
+	if (s.absent[at])
+		s.absent[at]--;
+	for (; at != now; at = (at + 1) % 64)
+		nr += s.absent[(at + 1) % 64];
+	return MIN(nr / (BUDGET / 8), SHARE_DISTANCES - 1);
+}
+
+static void touch(uint32_t p)
+{
+	if (s.in_frame[p]) {
+		list_del(&s.frames, p);
+		s.now += 100;
+	} else {
+		bool is_hit = s.in_tier[p];
+		s.now += FAULT;
+		if (s.is_known[p]) {
+			uint32_t d = distance(p);
+
+			s.now += is_hit ? HIT : DISK;
+			if (s.prog.packed_bytes < PAGE_BYTES)
+				s.h.packed[d] += 256;
+			else
+				s.h.others[d] += 256;
+			s.h.hits += is_hit ? 256 : 0;
+		}
+		make_room();
+		s.in_frame[p] = true;
+	}
+	list_add(&s.frames, p);
+	if (s.prog.is_writing) {
+		if (s.in_tier[p])
+			tier_drop(p);
+		s.is_known[p] = false;
+	}
+}
+
+static void decay(uint64_t *count)
+{
+	*count -= (*count + 7) / 8;
+}
+
+static void look(bool is_fixed)
+{
+	uint64_t nr = s.nr_evicted - s.evictions_before;
+
+	s.h.hit_ns = HIT, s.h.disk_ns = DISK, s.h.fault_ns = FAULT;
+	s.h.footprint = s.prog.nr_pages;
+	s.h.packed_bytes = s.prog.packed_bytes;
+	s.h.clean = nr ? (uint32_t)((s.nr_clean - s.clean_before) * 256 / nr) : 0;
+	s.evictions_before = s.nr_evicted;
+	s.clean_before = s.nr_clean;
+	if (!is_fixed)
+		s.share = share_next(&s.h, s.share, pages_of(s.tier.nr), BUDGET, LARGEST);
+	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
+		decay(&s.h.packed[d]);
+		decay(&s.h.others[d]);
+	}
+	decay(&s.h.hits);
+}
+
+static void begin(const struct program *prog, uint32_t share)
+{
+	memset(&s, 0, sizeof(s));
+	s.prog = *prog;
+	s.share = share;
+	s.rng = 1;
+	list_init(&s.frames);
+	list_init(&s.tier);
+	s.prog.is_writing = true;
+	for (uint32_t p = 0; p < prog->nr_pages; p++)
+		touch(p);
+	s.prog = *prog;
+}
+
+/* Touches that @ns took to make, at most. */
+static uint64_t run(uint64_t ns, bool is_fixed)
+{
+	uint64_t end = s.now + ns, next = s.now + LOOK, nr;
+
+	for (nr = 0; s.now < end; nr++) {
+		touch(next_page());
+		if (s.now < next)
+			continue;
+		look(is_fixed);
+		next += LOOK;
+	}
+	return nr;
+}
+
+/* Touches a second at rest, with the share as the rule has it, or at @share. */
+static uint64_t at_rest(const struct program *prog, uint32_t start, bool is_fixed)
+{
+	begin(prog, start);
+	run(3 * SECOND, is_fixed);
+	return run(2 * SECOND, is_fixed) / 2;
+}
+
+/* From wherever it starts, it comes to rest where no other share would be much better. */
+static void expect_near_best(struct program prog)
+{
+	uint64_t best = 0;
+	uint32_t best_steps = 0;
+
+	for (uint32_t steps = 0; steps <= 24; steps += 2) {
+		uint64_t nr = at_rest(&prog, MAX(steps * STEP, SHARE_MIN), true);
+
+		if (nr > best)
+			best = nr, best_steps = steps;
+	}
+	for (uint32_t steps = 0; steps <= 24; steps += 8) {
+		uint64_t nr = at_rest(&prog, MAX(steps * STEP, SHARE_MIN), false);
+
+		cr_expect(nr * 100 >= best * 94, "from %u: %lu a second with %u steps; %lu with %u",
+		    steps, nr, s.share / STEP, best, best_steps);
+	}
+}
+
+Test(share, uniform)
+{
+	expect_near_best((struct program){UNIFORM, 2 * BUDGET, 1024, false});
+	expect_near_best((struct program){UNIFORM, 2 * BUDGET, 1024, true});
+	expect_near_best((struct program){UNIFORM, 2 * BUDGET, 2048, false});
+	expect_near_best((struct program){UNIFORM, 2 * BUDGET, 2048, true});
+	expect_near_best((struct program){UNIFORM, 8 * BUDGET, 1024, false});
+}
+
+Test(share, zipf)
+{
+	expect_near_best((struct program){ZIPF, 2 * BUDGET, 1024, false});
+	expect_near_best((struct program){ZIPF, 2 * BUDGET, 1024, true});
+	expect_near_best((struct program){ZIPF, 2 * BUDGET, 2048, false});
+	expect_near_best((struct program){ZIPF, 2 * BUDGET, 2048, true});
+	expect_near_best((struct program){ZIPF, 4 * BUDGET, 2048, true});
+}
+
+/* LRU loses all of a loop that does not fit, and the tier keeps all of it or nothing. */
+Test(share, loops)
+{
+	expect_near_best((struct program){LOOP, 2 * BUDGET, 1024, false});
+	expect_near_best((struct program){LOOP, 9 * BUDGET / 8, 2048, true});
+	expect_near_best((struct program){LOOP, 6 * BUDGET, 2048, true});
+}
+
+Test(share, phases)
+{
+	expect_near_best((struct program){PHASES, 2 * BUDGET, 1024, false});
+	expect_near_best((struct program){PHASES, 8 * BUDGET, 2048, true});
+}
+
+/* Nothing compresses any more: no share, soon. It does again: as soon. */
+Test(share, falls_and_rises_within_a_second)
+{
+	struct program prog = {UNIFORM, 2 * BUDGET, 1024, true};
+
+	begin(&prog, SHARE_MIN);
+	run(3 * SECOND, false);
+	cr_expect_geq(s.share, 11 * STEP);
+	s.prog.packed_bytes = PAGE_BYTES;
+	while (s.tier.nr)
+		tier_drop(s.tier.next[MAX_PAGE]);
+	run(SECOND, false);
+	cr_expect_leq(s.share, SHARE_MIN);
+	s.prog.packed_bytes = 1024;
+	run(SECOND, false);
+	cr_expect_geq(s.share, 11 * STEP, "%u steps", s.share / STEP);
+}
+
+Test(share, is_left_alone_while_nothing_comes_back)
+{
+	struct share_history h = {
+	    .hit_ns = HIT, .disk_ns = DISK, .fault_ns = FAULT, .footprint = 1};
+
+	cr_expect_eq(share_next(&h, 5 * STEP, STEP, BUDGET, LARGEST), 5 * STEP);
+}
+
+/* So few frames are left that those in use are asked for it over and over. */
 Test(share, refills_count_for_frames)
 {
-	/* So few frames are left that those in use are asked for it over and over. */
-	struct share_earnings e = {.less = 500, .frames = NEAR_STEPS * 100, .refills = 300};
+	struct program prog = {UNIFORM, 2 * BUDGET, 1024, true};
 
-	cr_expect_eq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
-	e.refills = 600;
-	cr_expect_lt(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
-	e.more = 700; /* not a margin of an eighth over both */
-	cr_expect_leq(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
-}
-
-Test(share, goes_where_all_of_it_would_fit_without)
-{
-	/* Each step looks worth keeping, and the whole is not. */
-	struct share_earnings e = {.more = 900, .less = 800, .frames = NEAR_STEPS * 100};
-	uint32_t share = 16 * STEP;
-	int nr_looks = 0;
-
-	e.without = 5000, e.with = 4000;
-	for (; share > SHARE_MIN && nr_looks <= LOOKS_A_SECOND; nr_looks++)
-		share = share_next(&e, share, share, STEP, LARGEST);
-	cr_expect_eq(share, SHARE_MIN);
-	cr_expect_leq(nr_looks, 8);
-	e.with = 4900; /* not by a margin of an eighth */
-	cr_expect_gt(share_next(&e, 4 * STEP, 4 * STEP, STEP, LARGEST), 4 * STEP);
-}
-
-/* A page of the tier holds @packed of the program's; a look sees @touches of @nr_pages at random.
- */
-static struct share_earnings run(
-    uint32_t share, uint32_t nr_pages, uint32_t packed, uint32_t touches)
-{
-	uint64_t frames = BUDGET - share, in_tier = (uint64_t)share * packed;
-	uint64_t absent = nr_pages - MIN(frames, nr_pages);
-	bool is_all_there = in_tier >= absent;
-	uint64_t near = NEAR_STEPS * STEP;
-
-	return (struct share_earnings){
-	    .more = is_all_there ? 0 : (uint64_t)touches * STEP * packed / nr_pages * (DISK - HIT),
-	    /* A quarter of the tier, all of which is disk reads without it. */
-	    .less = MIN(in_tier, absent) / 4 * touches / nr_pages * (DISK - HIT),
-	    .frames = touches * near / nr_pages * (HIT + FAULT),
-	};
-}
-
-/* Run from @share to rest. Return: the share; *ret_swing: how far it moved in the last second. */
-static uint32_t settle(uint32_t share, uint32_t nr_pages, uint32_t packed, uint32_t *ret_swing)
-{
-	uint32_t low = UINT32_MAX, high = 0;
-
-	for (int i = 0; i < 5 * LOOKS_A_SECOND; i++) {
-		struct share_earnings e = run(share, nr_pages, packed, 4000);
-		uint32_t absent = nr_pages - (BUDGET - share);
-		uint32_t taken = MIN(share, (absent + packed - 1) / packed);
-
-		share = share_next(&e, share, taken, STEP, LARGEST);
-		if (i < 4 * LOOKS_A_SECOND)
-			continue;
-		low = MIN(low, share);
-		high = MAX(high, share);
-	}
-	*ret_swing = high - low;
-	return share;
-}
-
-Test(share, comes_to_rest_where_everything_fits)
-{
-	const uint32_t nr_pages = 2 * BUDGET;
-
-	for (uint32_t start = SHARE_MIN; start <= LARGEST; start += 5 * STEP) {
-		uint32_t swing, share = settle(start, nr_pages, 4, &swing);
-
-		/* (2N - (N - s)) / 4 = s: a third of the budget. */
-		cr_expect_geq(share, BUDGET / 3 - STEP, "from %u: %u", start, share);
-		cr_expect_leq(swing, 2 * STEP, "from %u: swings by %u", start, swing);
-	}
-}
-
-Test(share, takes_all_it_may_where_that_is_not_enough)
-{
-	for (uint32_t start = SHARE_MIN; start <= LARGEST; start += 5 * STEP) {
-		uint32_t swing, share = settle(start, 16 * BUDGET, 4, &swing);
-
-		cr_expect_geq(share, LARGEST - STEP, "from %u: %u", start, share);
-		cr_expect_leq(swing, 2 * STEP, "from %u: swings by %u", start, swing);
-	}
+	begin(&prog, SHARE_MIN);
+	run(3 * SECOND, false);
+	cr_expect_eq(share_next(&s.h, s.share, s.share, BUDGET, LARGEST), s.share);
+	s.h.refill_ns = 200000000;
+	cr_expect_lt(share_next(&s.h, s.share, s.share, BUDGET, LARGEST), s.share);
 }

@@ -47,7 +47,7 @@ static void open_tier_of(const char *codec, uint64_t swap_bytes)
 	atomic_store(&budget, TIER_PAGES + 128);
 	cr_assert_eq(swap_open(scratch_dir(), swap_bytes, &swap, &how), 0);
 	cr_assert_eq(swap_tier_enable(swap, codec, &memory), 0);
-	swap_tier_share(swap, TIER_PAGES / 2, 64);
+	swap_tier_share(swap, TIER_PAGES / 2);
 }
 
 static void open_tier(void)
@@ -203,7 +203,7 @@ static void model_step(struct model *m)
 		break;
 	default:
 		if (rnd(&m->rng) % 16 == 0)
-			swap_tier_share(swap, rnd(&m->rng) % TIER_PAGES, 64);
+			swap_tier_share(swap, rnd(&m->rng) % TIER_PAGES);
 		swap_tier_trim(swap);
 	}
 }
@@ -226,7 +226,7 @@ static void expect_empty(void)
 {
 	struct swap_stats s;
 
-	swap_tier_share(swap, 0, 64);
+	swap_tier_share(swap, 0);
 	for (int i = 0; i < 20; i++)
 		swap_tier_trim(swap);
 	swap_check(swap);
@@ -399,7 +399,7 @@ Test(tier, faults_of_the_disk)
 	swap_wrap_backend = make_faulty;
 	open_tier();
 	model_init(&m, 7, 2000);
-	swap_tier_share(swap, 64, 64);
+	swap_tier_share(swap, 64);
 	model_write(&m);
 	for (uint32_t i = 0; i < 60; i++) {
 		for (int k = 0; k < 40; k++)
@@ -495,21 +495,18 @@ static enum swap_from read_from(struct model *m, uint32_t i)
 	return page.from;
 }
 
-/* A page that is read again and again would be read from disk but once without its place there. */
-Test(tier, an_old_entry_counts_once, .init = open_tier, .fini = close_tier)
+/* Where a page is says where it came from. */
+Test(tier, says_where_pages_come_from, .init = open_tier, .fini = close_tier)
 {
 	static struct model m;
 
 	model_init(&m, 3, 1200);
 	write_packed(&m);
-	cr_expect_eq(read_from(&m, 0), SWAP_FROM_TIER_OLD);
 	cr_expect_eq(read_from(&m, 0), SWAP_FROM_TIER);
-	cr_expect_eq(read_from(&m, m.nr - 1), SWAP_FROM_TIER);
-	/* Also when it was to disk and is read from there. */
-	swap_tier_share(swap, 0, 64);
+	swap_tier_share(swap, 0);
 	for (int i = 0; i < 100; i++)
 		swap_tier_trim(swap);
-	cr_expect(read_from(&m, 0) == SWAP_FROM_GHOST || read_from(&m, 0) == SWAP_FROM_PACKED);
+	cr_expect_eq(read_from(&m, 0), SWAP_FROM_PACKED);
 	model_end(&m);
 	expect_empty();
 }
@@ -531,10 +528,10 @@ Test(tier, few_are_wanted_while_that_does_not_pay, .init = open_tier, .fini = cl
 	model_init(&m, 4, 1200);
 	write_packed(&m);
 	cr_expect_eq(nr_wanted(&m), 0); /* all are there */
-	swap_tier_share(swap, 0, 64);
+	swap_tier_share(swap, 0);
 	for (int i = 0; i < 100; i++)
 		swap_tier_trim(swap);
-	swap_tier_share(swap, TIER_PAGES / 2, 64);
+	swap_tier_share(swap, TIER_PAGES / 2);
 	cr_expect_eq(nr_wanted(&m), m.nr);
 	swap_tier_offers(swap, false);
 	uint32_t few = nr_wanted(&m);

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/* The best division of the budget; see share_plan.h. */
+#include "pager/share_plan.h"
+
+#include "base/types.h"
+
+/* Fewer pages than this came back: nothing is known. Guess. */
+#define ENOUGH (32u << SHARE_COUNT_SHIFT)
+
+struct plan {
+	const struct share_history *h;
+	uint64_t budget, frames; /* the program's, now */
+	uint64_t bin;            /* pages of a distance */
+	uint64_t packed, all;    /* sums of the histogram */
+	int64_t surplus;         /* pages that the tier reaches beyond what it should */
+};
+
+/* Frames with which nothing of distance @d would have been absent. */
+static uint64_t end_of(const struct plan *p, uint32_t d)
+{
+	return p->frames + (d + 1) * p->bin;
+}
+
+struct goal {
+	uint32_t pages;
+	uint64_t ns;
+};
+
+/* Of what came back after distance @d, what would have been absent with @limit pages present. */
+static uint64_t beyond(const struct plan *p, uint64_t count, uint32_t d, uint64_t limit)
+{
+	uint64_t end = end_of(p, d);
+
+	if (limit >= end)
+		return 0;
+	return end - limit >= p->bin ? count : count * (end - limit) / p->bin;
+}
+
+/* Evictions that a tier of @pages remembers. */
+static uint64_t reach(const struct plan *p, uint64_t pages)
+{
+	uint64_t frames = p->budget - pages;
+	uint64_t held = pages * PAGE_BYTES / MAX(p->h->packed_bytes, 64u);
+
+	/* Clean pages that are mapped have their copies there all the same. */
+	held -= held * p->h->clean / 256 * MIN(frames, p->h->footprint) / MAX(p->h->footprint, 1u);
+	/* What does not compress is evicted, too, and takes nothing up. */
+	int64_t nr = (int64_t)(held * p->all / MAX(p->packed, 1u));
+	/* No more of a surplus, and no less, than it makes of what is there. */
+	return (uint64_t)MAX(nr + MIN(p->surplus, nr), nr / 8);
+}
+
+/* The distance that @count of what compresses came back within; where it is not known better, the
+ * least, or the most. */
+static uint64_t distance_of(const struct plan *p, uint64_t count, bool is_most)
+{
+	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
+		uint64_t nr = p->h->packed[d];
+
+		if (count < nr)
+			return is_most ? (d + 1) * p->bin : d * p->bin + p->bin * count / nr;
+		count -= nr;
+	}
+	return INT64_MAX;
+}
+
+/* What the tier has made hits of tells its reach, within what that leaves open. */
+static void measure(struct plan *p, uint64_t taken)
+{
+	uint64_t expected = reach(p, taken), hits = p->h->hits, some = hits / 8;
+	uint64_t least = distance_of(p, hits - some, false),
+	         most = distance_of(p, hits + some, true);
+
+	if (hits + some >= p->packed)
+		least = MIN(least, expected);
+	p->surplus = (int64_t)MIN(MAX(expected, least), most) - (int64_t)expected;
+}
+
+/* What the pages that came back would have cost with @pages for the tier. */
+static uint64_t cost(const struct plan *p, uint64_t pages)
+{
+	const struct share_history *h = p->h;
+	uint64_t frames = p->budget - pages, end = frames + reach(p, pages);
+	uint64_t nr_hits = 0, nr_disk = 0;
+
+	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
+		uint64_t from_disk = beyond(p, h->packed[d], d, end);
+
+		nr_disk += from_disk + beyond(p, h->others[d], d, frames);
+		nr_hits += beyond(p, h->packed[d], d, frames) - from_disk;
+	}
+	/* With fewer frames pages would come back that do not now: as many for each as nearest, and
+	 * more the fewer are left. */
+	uint64_t step = p->budget / SHARE_STEPS, near = p->bin * 2;
+	for (uint64_t at = p->frames; at > frames; at -= MIN(at - frames, step)) {
+		uint64_t some = MIN(at - frames, step) * p->frames / at;
+		uint64_t packed = (h->packed[0] + h->packed[1]) * some / near;
+
+		nr_disk += (h->others[0] + h->others[1]) * some / near;
+		*(at <= end ? &nr_hits : &nr_disk) += packed;
+	}
+	uint64_t ns = (nr_hits + nr_disk) * h->fault_ns + nr_hits * h->hit_ns +
+	              nr_disk * MAX(h->disk_ns, h->hit_ns);
+	return (ns >> SHARE_COUNT_SHIFT) + h->refill_ns * pages / step;
+}
+
+/* The cheapest from where it is, @taken, in steps up or down to @end, into *best. */
+static void search(const struct plan *p, uint64_t taken, uint64_t end, struct goal *best)
+{
+	uint64_t step = p->budget / SHARE_STEPS, now = cost(p, taken), peak = now;
+
+	for (uint64_t at = taken; at != end;) {
+		at =
+		    at < end ? MIN(at / step * step + step, end) : MAX((at - 1) / step * step, end);
+		uint64_t ns = cost(p, at);
+
+		/* On the way there it may cost more than here, for a while. */
+		peak = MAX(peak, ns);
+		ns += (peak - now) / 4;
+		if (ns < best->ns)
+			*best = (struct goal){(uint32_t)at, ns};
+	}
+}
+
+/* What a change has to promise. @now: what it costs as it is. */
+static uint64_t margin(const struct share_history *h, uint64_t now, bool is_more)
+{
+	uint64_t saves = h->disk_ns - MIN(h->hit_ns, h->disk_ns);
+
+	return is_more ? now / 16 : (h->hits >> SHARE_COUNT_SHIFT) * saves / 8;
+}
+
+uint32_t share_next(
+    const struct share_history *h, uint32_t share, uint32_t taken, uint32_t budget, uint32_t max)
+{
+	struct plan p = {
+	    .h = h,
+	    .budget = budget,
+	    .frames = budget - MIN(taken, max),
+	    .bin = budget / SHARE_PER_BUDGET,
+	};
+	uint32_t step = budget / SHARE_STEPS;
+
+	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
+		p.packed += h->packed[d];
+		p.all += h->packed[d] + h->others[d];
+	}
+	if (p.all < ENOUGH)
+		return share;
+	taken = MIN(taken, max);
+	if (taken >= step)
+		measure(&p, taken);
+	uint64_t now = cost(&p, taken);
+	struct goal best = {taken, now};
+	search(&p, taken, max, &best);
+	search(&p, taken, MIN(SHARE_MIN, taken), &best);
+	uint64_t gain = now - best.ns;
+	/* What is found on the way differs from what was expected; but a tier that earns nothing
+	 * has no claim to stay. */
+	bool is_idle = taken <= SHARE_MIN || h->hits < p.all / 64;
+	if (gain <= margin(h, now, best.pages > taken)) {
+		if (!is_idle)
+			return MIN(share, taken + step);
+		best.pages = SHARE_MIN;
+	}
+	if (best.pages > taken)
+		return MIN(best.pages, MAX(share, step) + (gain > now / 4 ? step * 2 : step));
+	uint32_t stride = is_idle ? step * 4 : gain > now / 4 ? step * 2 : step;
+	uint32_t has = MIN(share, taken);
+	return MAX(MAX(best.pages, SHARE_MIN), has - MIN(has, stride));
+}

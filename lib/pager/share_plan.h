@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How much of the budget the compressed tier should get, from how long after their eviction pages
+ * came back: the rule, without what it is fed from (share.c).
+ *
+ * A page that came back after d evictions would have been in its frame still with d frames more; it
+ * is found in the tier if that has room for what was evicted since. So one histogram of these
+ * distances says what any division of the budget would have cost:
+ *
+ *     0            F                        F + R(T)
+ *     |-- frames --|-- tier: a fault and an expansion --|-- disk: a fault and a read ...
+ *
+ * with F frames for the program, T = budget - F for the tier, and R(T) pages that these hold. What
+ * fewer frames than now would cost is told by the nearest distances, continued with 1/x, as far as
+ * they have been seen; what R is, by the tier's hits.
+ */
+#ifndef FL_PAGER_SHARE_PLAN_H
+#define FL_PAGER_SHARE_PLAN_H
+
+#include <stdint.h>
+
+/* With a smaller budget, in pages, nothing is compressed. */
+#define SHARE_MIN_FRAMES 256u
+/* Pages that the tier may have whatever it earns. */
+#define SHARE_MIN 32u
+/* Distances are known in eighths of the budget, up to eight budgets. */
+#define SHARE_DISTANCES   64u
+#define SHARE_PER_BUDGET  8u  /* EPOCHS_PER_BUDGET */
+#define SHARE_STEPS       32u /* the budget is so many steps */
+#define SHARE_COUNT_SHIFT 8   /* counts of pages are kept in 1/256: they decay */
+
+/* Of the last fraction of a second, the older the less. */
+struct share_history {
+	/* Pages read back, by distance; of what compresses, and of the rest; in 1/256. */
+	uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES];
+	uint64_t hits;                      /* of `packed`: were in the tier; in 1/256 */
+	uint64_t hit_ns, disk_ns, fault_ns; /* of a page: from the tier, from disk, and beside */
+	uint64_t refill_ns;                 /* that a step more of frames would save of refills */
+	uint32_t footprint;                 /* pages that have bytes */
+	uint32_t packed_bytes;              /* what a page that compresses comes to, on average */
+	uint32_t clean;                     /* evictions of pages with a copy, in 1/256 of all */
+};
+
+/*
+ * The share after a look, towards what would have cost least. @share: what it was; @taken: what the
+ * tier really has; @budget, @max: at most; all in pages. Pure.
+ */
+uint32_t share_next(
+    const struct share_history *h, uint32_t share, uint32_t taken, uint32_t budget, uint32_t max);
+
+#endif
