@@ -33,8 +33,9 @@
 #define NR_TOUCHES     15u /* of which the median counts */
 
 /* Fewer pages than that in the history: nothing comes back. Guess. */
-#define QUIET_READS 16u
-#define FORGET      8u /* of the history, one in so many at each look */
+#define QUIET_READS  16u
+#define ENOUGH_TRIED 16u /* pages, to say how many compress. Guess */
+#define FORGET       8u  /* of the history, one in so many at each look */
 
 /* To compress a page that is on disk already, and perhaps write it there again. Measured, roughly.
  */
@@ -53,20 +54,21 @@ static struct {
 	_Atomic uint32_t share;     /* pages */
 	/* [atomic, relaxed] see struct share_history */
 	_Atomic uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES], hits, unwritten;
-	_Atomic uint64_t hit_ns, disk_ns,
+	_Atomic uint64_t hit_ns, packed_ns, raw_ns,
 	    fault_ns;             /* [atomic, relaxed] running means of one page */
 	_Atomic uint64_t nr_back; /* [atomic] pages in the history at the last look */
 	/* [owner: who looks] */
 	struct swap_stats swap_before;
 	uint64_t refills_before, evictions_before, writes_before;
 	uint64_t refill_ns, writes, saved, spent;
-	uint32_t packed_bytes;
+	struct swap_stats tried_before;
+	uint32_t packed_bytes, packable;
 } sh;
 
 static void set_share(uint32_t pages)
 {
 	atomic_store(&sh.share, pages);
-	swap_tier_share(pg.swap, pages);
+	swap_tier_share(pg.swap, pages > SHARE_MIN ? pages : 0);
 }
 
 static void look_if_due(void);
@@ -77,7 +79,7 @@ static bool packs_well(void)
 	struct swap_stats s;
 
 	swap_stats(pg.swap, &s);
-	return s.packed_bytes * 2 <= s.packed_pages << PAGE_SHIFT;
+	return s.fitting_bytes * 2 <= s.fitting_pages << PAGE_SHIFT;
 }
 
 /*
@@ -182,7 +184,8 @@ int share_init(void)
 	sh.is_on = true;
 	sh.touch_ns = time_touch();
 	atomic_store(&sh.hit_ns, 3000);
-	atomic_store(&sh.disk_ns, 70000);
+	atomic_store(&sh.packed_ns, 70000);
+	atomic_store(&sh.raw_ns, 70000);
 	atomic_store(&sh.fault_ns, FAULT_TOUCHES * sh.touch_ns);
 	sh.packed_bytes = PAGE_BYTES / 2;
 	set_share(MIN(nr / 8, sh.max));
@@ -226,16 +229,19 @@ static void note_offers(const struct swap_stats *s, uint64_t hit_saves_ns)
 	swap_tier_offers(pg.swap, sh.saved >= sh.spent);
 }
 
-/* What a page that compresses takes up. */
-static void note_packed(const struct swap_stats *s)
+/* How many pages compress, of those tried lately, and to what. */
+static void note_tried(const struct swap_stats *s)
 {
-	uint64_t nr = s->packed_pages - sh.swap_before.packed_pages;
+	uint64_t nr = s->tried_pages - sh.tried_before.tried_pages;
+	uint64_t nr_fit = s->fitting_pages - sh.tried_before.fitting_pages;
+	uint64_t bytes = s->fitting_bytes - sh.tried_before.fitting_bytes;
 
-	if (nr >= 32)
-		sh.packed_bytes =
-		    (uint32_t)((sh.packed_bytes * 3u +
-		                   (s->packed_bytes - sh.swap_before.packed_bytes) / nr) /
-		               4);
+	if (nr < ENOUGH_TRIED)
+		return;
+	sh.tried_before = *s;
+	sh.packable = (uint32_t)((sh.packable + MIN(nr_fit * 256 / nr, 256u)) / 2);
+	if (nr_fit)
+		sh.packed_bytes = (uint32_t)((sh.packed_bytes + bytes / nr_fit) / 2);
 }
 
 /* What a step more of frames would have saved of the refills. A policy that finds out about use by
@@ -275,7 +281,8 @@ static void look(void)
 	uint32_t share = atomic_load(&sh.share);
 	struct share_history h = {
 	    .hit_ns = atomic_load(&sh.hit_ns),
-	    .disk_ns = atomic_load(&sh.disk_ns),
+	    .packed_ns = atomic_load(&sh.packed_ns),
+	    .raw_ns = atomic_load(&sh.raw_ns),
 	    .fault_ns = atomic_load(&sh.fault_ns),
 	    .footprint = (uint32_t)MIN(atomic_load(&pg.nr_populated), UINT32_MAX),
 	};
@@ -284,8 +291,8 @@ static void look(void)
 
 	swap_stats(pg.swap, &s);
 	uint32_t taken = (uint32_t)(s.tier_bytes >> PAGE_SHIFT);
-	note_offers(&s, h.disk_ns - MIN(h.hit_ns, h.disk_ns));
-	note_packed(&s);
+	note_offers(&s, h.packed_ns - MIN(h.hit_ns, h.packed_ns));
+	note_tried(&s);
 	note_refills(taken);
 	sh.swap_before = s;
 	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
@@ -295,7 +302,8 @@ static void look(void)
 	}
 	h.hits = forget(&sh.hits);
 	atomic_store(&sh.nr_back, nr >> SHARE_COUNT_SHIFT);
-	h.refill_ns = sh.refill_ns, h.packed_bytes = sh.packed_bytes, h.clean = clean_share(nr);
+	h.packable = sh.packable, h.packed_bytes = sh.packed_bytes;
+	h.refill_ns = sh.refill_ns, h.clean = clean_share(nr);
 	uint32_t next = share_next(&h, share, taken, pg.frames.nr_frames, sh.max);
 	if (next != share)
 		set_share(next);
@@ -316,7 +324,10 @@ void share_note(const struct swap_page *page, const struct share_fact *fact)
 	bool is_hit = page->from == SWAP_FROM_TIER;
 	bool is_packed = is_hit || page->from == SWAP_FROM_PACKED;
 
-	mean_add(is_hit ? &sh.hit_ns : &sh.disk_ns, fact->ns / fact->nr_read);
+	mean_add(is_hit      ? &sh.hit_ns
+	         : is_packed ? &sh.packed_ns
+	                     : &sh.raw_ns,
+	    fact->ns / fact->nr_read);
 	mean_add(&sh.fault_ns, FAULT_TOUCHES * sh.touch_ns / fact->nr_read);
 	count(is_packed ? &sh.packed[fact->distance] : &sh.others[fact->distance]);
 	if (is_hit)

@@ -11,8 +11,10 @@ struct plan {
 	const struct share_history *h;
 	uint64_t budget, frames; /* the program's, now */
 	uint64_t bin;            /* pages of a distance */
-	uint64_t packed, all;    /* sums of the histogram */
-	int64_t surplus;         /* pages that the tier reaches beyond what it should */
+	/* What would come back compressed if pages were, and what not; and sums. */
+	uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES];
+	uint64_t all_packed, all;
+	int64_t surplus; /* pages that the tier reaches beyond what it should */
 };
 
 /* Frames with which nothing of distance @d would have been absent. */
@@ -45,7 +47,7 @@ static uint64_t reach(const struct plan *p, uint64_t pages)
 	/* Clean pages that are mapped have their copies there all the same. */
 	held -= held * p->h->clean / 256 * MIN(frames, p->h->footprint) / MAX(p->h->footprint, 1u);
 	/* What does not compress is evicted, too, and takes nothing up. */
-	int64_t nr = (int64_t)(held * p->all / MAX(p->packed, 1u));
+	int64_t nr = (int64_t)(held * p->all / MAX(p->all_packed, 1u));
 	/* No more of a surplus, and no less, than it makes of what is there. */
 	return (uint64_t)MAX(nr + MIN(p->surplus, nr), nr / 8);
 }
@@ -71,7 +73,7 @@ static void measure(struct plan *p, uint64_t taken)
 	uint64_t least = distance_of(p, hits - some, false),
 	         most = distance_of(p, hits + some, true);
 
-	if (hits + some >= p->packed)
+	if (distance_of(p, hits + some, true) == INT64_MAX)
 		least = MIN(least, expected);
 	p->surplus = (int64_t)MIN(MAX(expected, least), most) - (int64_t)expected;
 }
@@ -81,26 +83,31 @@ static uint64_t cost(const struct plan *p, uint64_t pages)
 {
 	const struct share_history *h = p->h;
 	uint64_t frames = p->budget - pages, end = frames + reach(p, pages);
-	uint64_t nr_hits = 0, nr_disk = 0;
+	uint64_t nr_hits = 0, nr_packed = 0, nr_raw = 0;
 
 	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
-		uint64_t from_disk = beyond(p, h->packed[d], d, end);
+		uint64_t from_disk = beyond(p, p->packed[d], d, end);
 
-		nr_disk += from_disk + beyond(p, h->others[d], d, frames);
-		nr_hits += beyond(p, h->packed[d], d, frames) - from_disk;
+		nr_packed += from_disk;
+		nr_hits += beyond(p, p->packed[d], d, frames) - from_disk;
+		nr_raw += beyond(p, p->others[d], d, frames);
 	}
 	/* With fewer frames pages would come back that do not now: as many for each as nearest, and
 	 * more the fewer are left. */
 	uint64_t step = p->budget / SHARE_STEPS, near = p->bin * 2;
 	for (uint64_t at = p->frames; at > frames; at -= MIN(at - frames, step)) {
 		uint64_t some = MIN(at - frames, step) * p->frames / at;
-		uint64_t packed = (h->packed[0] + h->packed[1]) * some / near;
+		uint64_t packed = (p->packed[0] + p->packed[1]) * some / near;
 
-		nr_disk += (h->others[0] + h->others[1]) * some / near;
-		*(at <= end ? &nr_hits : &nr_disk) += packed;
+		nr_raw += (p->others[0] + p->others[1]) * some / near;
+		*(at <= end ? &nr_hits : &nr_packed) += packed;
 	}
-	uint64_t ns = (nr_hits + nr_disk) * h->fault_ns + nr_hits * h->hit_ns +
-	              nr_disk * MAX(h->disk_ns, h->hit_ns);
+	/* The same pages are not read faster for being compressed. */
+	uint64_t packed_ns = MAX(h->packed_ns, h->raw_ns), raw_ns = MIN(h->packed_ns, h->raw_ns);
+	if (pages <= SHARE_MIN)
+		packed_ns = raw_ns;
+	uint64_t ns = (nr_hits + nr_packed + nr_raw) * h->fault_ns + nr_hits * h->hit_ns +
+	              nr_packed * packed_ns + nr_raw * raw_ns;
 	return (ns >> SHARE_COUNT_SHIFT) + h->refill_ns * pages / step;
 }
 
@@ -122,10 +129,30 @@ static void search(const struct plan *p, uint64_t taken, uint64_t end, struct go
 	}
 }
 
+/* What is on disk as it is may be from when nothing was compressed. */
+static void fill_in(struct plan *p)
+{
+	const struct share_history *h = p->h;
+	uint64_t packed = 0, others = 0;
+
+	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
+		packed += h->packed[d];
+		others += h->others[d];
+	}
+	p->all = packed + others;
+	p->all_packed = MAX(packed, p->all * h->packable / 256);
+	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
+		uint64_t more = h->others[d] * (p->all_packed - packed) / MAX(others, 1u);
+
+		p->packed[d] = h->packed[d] + more;
+		p->others[d] = h->others[d] - more;
+	}
+}
+
 /* What a change has to promise. @now: what it costs as it is. */
 static uint64_t margin(const struct share_history *h, uint64_t now, bool is_more)
 {
-	uint64_t saves = h->disk_ns - MIN(h->hit_ns, h->disk_ns);
+	uint64_t saves = h->packed_ns - MIN(h->hit_ns, h->packed_ns);
 
 	return is_more ? now / 16 : (h->hits >> SHARE_COUNT_SHIFT) * saves / 8;
 }
@@ -141,10 +168,7 @@ uint32_t share_next(
 	};
 	uint32_t step = budget / SHARE_STEPS;
 
-	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
-		p.packed += h->packed[d];
-		p.all += h->packed[d] + h->others[d];
-	}
+	fill_in(&p);
 	if (p.all < ENOUGH)
 		return share;
 	taken = MIN(taken, max);

@@ -12,7 +12,8 @@
  *
  * with F frames for the program, T = budget - F for the tier, and R(T) pages that these hold. What
  * fewer frames than now would cost is told by the nearest distances, continued with 1/x, as far as
- * they have been seen; what R is, by the tier's hits.
+ * they have been seen; what R is, by the tier's hits. Without a tier pages go to disk as they are,
+ * from where streams of them are read by fewer transfers.
  */
 #ifndef FL_PAGER_SHARE_PLAN_H
 #define FL_PAGER_SHARE_PLAN_H
@@ -21,7 +22,7 @@
 
 /* With a smaller budget, in pages, nothing is compressed. */
 #define SHARE_MIN_FRAMES 256u
-/* Pages that the tier may have whatever it earns. */
+/* The least share, which stands for none: pages go to disk as they are. */
 #define SHARE_MIN 32u
 /* Distances are known in eighths of the budget, up to eight budgets. */
 #define SHARE_DISTANCES   64u
@@ -33,12 +34,14 @@
 struct share_history {
 	/* Pages read back, by distance; of what compresses, and of the rest; in 1/256. */
 	uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES];
-	uint64_t hits;                      /* of `packed`: were in the tier; in 1/256 */
-	uint64_t hit_ns, disk_ns, fault_ns; /* of a page: from the tier, from disk, and beside */
-	uint64_t refill_ns;                 /* that a step more of frames would save of refills */
-	uint32_t footprint;                 /* pages that have bytes */
-	uint32_t packed_bytes;              /* what a page that compresses comes to, on average */
-	uint32_t clean;                     /* evictions of pages with a copy, in 1/256 of all */
+	uint64_t hits;              /* of `packed`: were in the tier; in 1/256 */
+	uint64_t hit_ns, fault_ns;  /* of a page: from the tier, and beside any read */
+	uint64_t packed_ns, raw_ns; /* ... from disk, compressed, and as it is */
+	uint64_t refill_ns;         /* that a step more of frames would save of refills */
+	uint32_t footprint;         /* pages that have bytes */
+	uint32_t packable;          /* of the pages written, in 1/256 */
+	uint32_t packed_bytes;      /* what a page that compresses comes to, on average */
+	uint32_t clean;             /* evictions of pages with a copy, in 1/256 of all */
 };
 
 /*

@@ -122,6 +122,8 @@ void room_after_fork(struct room *r)
 	atomic_store(&r->hits, 0);
 	atomic_store(&r->disk_reads, 0);
 	atomic_store(&r->rejected, 0);
+	atomic_store(&r->fitting_pages, 0);
+	atomic_store(&r->fitting_bytes, 0);
 	atomic_store(&r->written_chunks, 0);
 }
 
@@ -218,6 +220,11 @@ void desks_give(struct room *r, char *const *desks, uint32_t nr)
 
 /* --- compressing --- */
 
+bool room_should_sample(struct room *r)
+{
+	return atomic_fetch_add_explicit(&r->skipped, 1, memory_order_relaxed) % SAMPLE == 0;
+}
+
 bool room_should_try(struct room *r)
 {
 	uint32_t tries = atomic_load_explicit(&r->tries, memory_order_relaxed);
@@ -225,7 +232,7 @@ bool room_should_try(struct room *r)
 
 	if (tries < WINDOW_TRIES / 2 || successes * 8 >= tries)
 		return true;
-	return atomic_fetch_add_explicit(&r->skipped, 1, memory_order_relaxed) % SAMPLE == 0;
+	return room_should_sample(r);
 }
 
 /* A race loses a count or two, no more. */
@@ -265,8 +272,12 @@ uint32_t room_compress(struct room *r, struct codec_state *state, const void *pa
 	uint32_t bytes = r->codec->compress(state->bytes, page, state->out);
 
 	note_try(r, bytes);
-	if (!bytes)
+	if (bytes) {
+		atomic_fetch_add_explicit(&r->fitting_pages, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&r->fitting_bytes, bytes, memory_order_relaxed);
+	} else {
 		atomic_fetch_add_explicit(&r->rejected, 1, memory_order_relaxed);
+	}
 	return bytes;
 }
 

@@ -47,7 +47,7 @@ struct room {
 	/* [atomic, relaxed] statistics */
 	_Atomic uint64_t stored_pages, stored_bytes, offered, hits, disk_reads, rejected,
 	    written_chunks;
-	_Atomic uint64_t compress_ns;
+	_Atomic uint64_t fitting_pages, fitting_bytes; /* tried and not rejected */
 };
 
 int room_open(const char *codec, const struct swap_tier_memory *memory, struct room **ret_room);
@@ -69,6 +69,8 @@ static inline char *segment_addr(const struct room *r, uint32_t segment)
 uint32_t desks_take(struct room *r, uint32_t want, char **ret_desks);
 void desks_give(struct room *r, char *const *desks, uint32_t nr);
 
+/* While none is kept compressed: whether to try a page all the same, to know. Context: fault. */
+bool room_should_sample(struct room *r);
 /* Whether pages compress at present; now and then true to find out. Context: fault. */
 bool room_should_try(struct room *r);
 

@@ -655,6 +655,9 @@ static void tier_stats(struct room *r, struct swap_stats *ret_stats)
 	ret_stats->offered_pages = atomic_load(&r->offered);
 	ret_stats->packed_reads = atomic_load(&r->disk_reads);
 	ret_stats->unpacked_pages = atomic_load(&r->rejected);
+	ret_stats->fitting_pages = atomic_load(&r->fitting_pages);
+	ret_stats->fitting_bytes = atomic_load(&r->fitting_bytes);
+	ret_stats->tried_pages = ret_stats->fitting_pages + ret_stats->unpacked_pages;
 }
 
 uint64_t swap_capacity_bytes(struct swap *s)

@@ -56,6 +56,7 @@ struct swap_stats {
 	uint64_t tier_hits, packed_reads;    /* read from it; from its chunks on disk */
 	uint64_t offered_pages;              /* of those put into it, by swap_offer() */
 	uint64_t unpacked_pages;             /* tried, and not compressible */
+	uint64_t tried_pages, fitting_pages, fitting_bytes; /* also where none is kept */
 };
 
 /*
@@ -87,7 +88,8 @@ struct swap_tier_memory {
  */
 int swap_tier_enable(struct swap *s, const char *codec, const struct swap_tier_memory *memory);
 
-/* The tier may take up @nr_pages of memory. */
+/* The tier may take up @nr_pages of memory. With 0 pages are written as they are, but for a few
+ * that are compressed for the statistics. */
 void swap_tier_share(struct swap *s, uint32_t nr_pages);
 /* Bring it down to its share, and give back what freed pages took up there: some of it. Return:
  * pages given back. Context: fault, no lock held; may write. */

@@ -189,8 +189,6 @@ static int entry_put(struct tier *t, struct entry_head *e, uint64_t checksum)
 
 static bool compress_page(struct room *r, const void *page, struct entry_head *ret)
 {
-	if (!room_should_try(r))
-		return false;
 	struct codec_state *state = state_take(r);
 	uint32_t bytes = room_compress(r, state, page);
 	if (bytes) {
@@ -206,11 +204,13 @@ void tier_store(struct tier *t, struct swap_page *pages, uint32_t nr)
 {
 	_Alignas(struct entry_head) char bytes[sizeof(struct entry_head) + CODEC_MAX_BYTES];
 	struct entry_head *e = (struct entry_head *)bytes;
-	bool is_full = !atomic_load(&t->room->share);
+	bool is_off = !atomic_load(&t->room->share), is_full = is_off;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		pages[i].result = -EAGAIN;
-		if (is_full || !compress_page(t->room, pages[i].buf, e))
+		if (is_off ? !room_should_sample(t->room) : is_full || !room_should_try(t->room))
+			continue;
+		if (!compress_page(t->room, pages[i].buf, e) || is_off)
 			continue;
 		if (entry_put(t, e, pages[i].checksum)) {
 			is_full = true;

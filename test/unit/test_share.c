@@ -105,7 +105,7 @@ static void tier_drop(uint32_t p)
 static void evict(void)
 {
 	uint32_t p = s.frames.next[MAX_PAGE];
-	bool packs = s.prog.packed_bytes < PAGE_BYTES;
+	bool packs = s.prog.packed_bytes < PAGE_BYTES && s.share > SHARE_MIN;
 
 	list_del(&s.frames, p);
 	s.in_frame[p] = false;
@@ -184,8 +184,9 @@ static void look(bool is_fixed)
 {
 	uint64_t nr = s.nr_evicted - s.evictions_before;
 
-	s.h.hit_ns = HIT, s.h.disk_ns = DISK, s.h.fault_ns = FAULT;
+	s.h.hit_ns = HIT, s.h.packed_ns = s.h.raw_ns = DISK, s.h.fault_ns = FAULT;
 	s.h.footprint = s.prog.nr_pages;
+	s.h.packable = s.prog.packed_bytes < PAGE_BYTES ? 256 : 0;
 	s.h.packed_bytes = s.prog.packed_bytes;
 	s.h.clean = nr ? (uint32_t)((s.nr_clean - s.clean_before) * 256 / nr) : 0;
 	s.evictions_before = s.nr_evicted;
@@ -309,7 +310,7 @@ Test(share, falls_and_rises_within_a_second)
 Test(share, is_left_alone_while_nothing_comes_back)
 {
 	struct share_history h = {
-	    .hit_ns = HIT, .disk_ns = DISK, .fault_ns = FAULT, .footprint = 1};
+	    .hit_ns = HIT, .packed_ns = DISK, .raw_ns = DISK, .fault_ns = FAULT, .footprint = 1};
 
 	cr_expect_eq(share_next(&h, 5 * STEP, STEP, BUDGET, LARGEST), 5 * STEP);
 }
