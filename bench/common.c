@@ -76,6 +76,17 @@ uint64_t random_below(uint64_t *state, uint64_t n)
 	return (uint64_t)((unsigned __int128)random_next(state) * n >> 64);
 }
 
+static uint64_t divisor(uint64_t a, uint64_t b)
+{
+	while (b) {
+		uint64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
 void zipf_init(struct zipf *z, uint64_t n)
 {
 	z->n = n;
@@ -86,8 +97,12 @@ void zipf_init(struct zipf *z, uint64_t n)
 		z->zetan += pow((double)i, -z->theta);
 	double zeta2 = 1 + pow(2, -z->theta);
 	z->eta = (1 - pow(2.0 / (double)n, 1 - z->theta)) / (1 - zeta2 / z->zetan);
-	/* A prime far above any n has no common divisor with it: every one is some rank's. */
-	z->scatter = 2305843009213693951ull % n;
+	/* By the golden ratio's step neighbours in rank lie far apart; without a common divisor
+	 * with n, every one is some rank's. */
+	z->scatter = (uint64_t)((double)n * 0.6180339887);
+	while (z->scatter > 1 && divisor(z->scatter, n) != 1)
+		z->scatter--;
+	z->scatter += !z->scatter;
 }
 
 uint64_t zipf_next(const struct zipf *z, uint64_t *rng)

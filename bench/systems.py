@@ -8,6 +8,7 @@ the limit of the cgroup in which kernel swap runs, and in which Faultline itself
 swap, from the second round on.
 """
 import os
+import mmap
 import shlex
 import subprocess
 
@@ -183,6 +184,8 @@ class Runner:
                     io = json_record["total"]["swap_io"]
                     record["read_bytes"], record["written_bytes"] = (
                         io["read_bytes"], io["written_bytes"])
+                    frames = harness.heaviest(json_record)["frames"]
+                    record["unused_bytes"] = (frames["budget"] - frames["peak"]) * mmap.PAGESIZE
             except (ValueError, KeyError, OSError) as error:
                 record["why"] = f"unreadable result: {error!r}"
         return record

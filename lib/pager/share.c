@@ -58,10 +58,9 @@ static struct {
 	    fault_ns;             /* [atomic, relaxed] running means of one page */
 	_Atomic uint64_t nr_back; /* [atomic] pages in the history at the last look */
 	/* [owner: who looks] */
-	struct swap_stats swap_before;
+	uint64_t hits_before, offers_before, tried_before, fitting_before, bytes_before;
 	uint64_t refills_before, evictions_before, writes_before;
 	uint64_t refill_ns, writes, saved, spent;
-	struct swap_stats tried_before;
 	uint32_t packed_bytes, packable;
 } sh;
 
@@ -217,12 +216,21 @@ static uint64_t forget(_Atomic uint64_t *count)
 	return n;
 }
 
+/* What @counter has grown by; in the child of a fork counters begin with zero. */
+static uint64_t since(uint64_t counter, uint64_t *before)
+{
+	uint64_t nr = counter - MIN(*before, counter);
+
+	*before = counter;
+	return nr;
+}
+
 /* Clean pages are taken in as long as reading them from memory saves what it costs to put them
  * there: where they are read once in a round, as a scan does, it does not. */
 static void note_offers(const struct swap_stats *s, uint64_t hit_saves_ns)
 {
-	uint64_t hits = s->tier_hits - sh.swap_before.tier_hits;
-	uint64_t offers = s->offered_pages - sh.swap_before.offered_pages;
+	uint64_t hits = since(s->tier_hits, &sh.hits_before);
+	uint64_t offers = since(s->offered_pages, &sh.offers_before);
 
 	sh.saved = sh.saved / 16 * 15 + hits * hit_saves_ns;
 	sh.spent = sh.spent / 16 * 15 + offers * OFFER_NS;
@@ -232,13 +240,11 @@ static void note_offers(const struct swap_stats *s, uint64_t hit_saves_ns)
 /* How many pages compress, of those tried lately, and to what. */
 static void note_tried(const struct swap_stats *s)
 {
-	uint64_t nr = s->tried_pages - sh.tried_before.tried_pages;
-	uint64_t nr_fit = s->fitting_pages - sh.tried_before.fitting_pages;
-	uint64_t bytes = s->fitting_bytes - sh.tried_before.fitting_bytes;
-
-	if (nr < ENOUGH_TRIED)
+	if (s->tried_pages - MIN(sh.tried_before, s->tried_pages) < ENOUGH_TRIED)
 		return;
-	sh.tried_before = *s;
+	uint64_t nr = since(s->tried_pages, &sh.tried_before);
+	uint64_t nr_fit = since(s->fitting_pages, &sh.fitting_before);
+	uint64_t bytes = since(s->fitting_bytes, &sh.bytes_before);
 	sh.packable = (uint32_t)((sh.packable + MIN(nr_fit * 256 / nr, 256u)) / 2);
 	if (nr_fit)
 		sh.packed_bytes = (uint32_t)((sh.packed_bytes + bytes / nr_fit) / 2);
@@ -250,13 +256,11 @@ static void note_tried(const struct swap_stats *s)
 static void note_refills(uint32_t taken)
 {
 	const struct fl_process *p = pg.telemetry.p;
-	uint64_t refills = atomic_load(&p->minor_refill);
-	uint64_t evictions = atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty);
-	uint64_t nr = refills - sh.refills_before, nr_evictions = evictions - sh.evictions_before;
+	uint64_t nr = since(atomic_load(&p->minor_refill), &sh.refills_before);
+	uint64_t nr_evictions = since(
+	    atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty), &sh.evictions_before);
 	uint64_t frames = pg.frames.nr_frames - MIN(taken, sh.max);
 
-	sh.refills_before = refills;
-	sh.evictions_before = evictions;
 	uint64_t fewer = nr + nr * nr / MAX(nr_evictions, 1u);
 	sh.refill_ns += MIN(fewer * sh.step / frames, nr) * REFILL_TOUCHES * sh.touch_ns;
 	sh.refill_ns -= sh.refill_ns / FORGET;
@@ -266,11 +270,10 @@ static void note_refills(uint32_t taken)
  * their copies. */
 static uint32_t clean_share(uint64_t nr_back)
 {
-	uint64_t writes = atomic_load(&pg.telemetry.p->minor_write);
+	uint64_t writes = since(atomic_load(&pg.telemetry.p->minor_write), &sh.writes_before);
 
-	sh.writes += (writes - sh.writes_before) << SHARE_COUNT_SHIFT;
+	sh.writes += writes << SHARE_COUNT_SHIFT;
 	sh.writes -= sh.writes / FORGET;
-	sh.writes_before = writes;
 	uint64_t unwritten = forget(&sh.unwritten);
 	unwritten -= MIN(sh.writes, unwritten);
 	return nr_back ? (uint32_t)MIN(unwritten * 256 / nr_back, 256u) : 0;
@@ -294,7 +297,6 @@ static void look(void)
 	note_offers(&s, h.packed_ns - MIN(h.hit_ns, h.packed_ns));
 	note_tried(&s);
 	note_refills(taken);
-	sh.swap_before = s;
 	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
 		h.packed[d] = forget(&sh.packed[d]);
 		h.others[d] = forget(&sh.others[d]);
@@ -304,7 +306,8 @@ static void look(void)
 	atomic_store(&sh.nr_back, nr >> SHARE_COUNT_SHIFT);
 	h.packable = sh.packable, h.packed_bytes = sh.packed_bytes;
 	h.refill_ns = sh.refill_ns, h.clean = clean_share(nr);
-	uint32_t next = share_next(&h, share, taken, pg.frames.nr_frames, sh.max);
+	uint32_t budget = frames_budget(), max = budget / SHARE_STEPS * MAX_SHARE;
+	uint32_t next = share_next(&h, share, taken, budget, MIN(max, sh.max));
 	if (next != share)
 		set_share(next);
 }

@@ -168,6 +168,8 @@ uint32_t share_next(
 	};
 	uint32_t step = budget / SHARE_STEPS;
 
+	if (budget < SHARE_MIN_FRAMES)
+		return SHARE_MIN;
 	fill_in(&p);
 	if (p.all < ENOUGH)
 		return share;

@@ -43,6 +43,17 @@ static struct batch {
 	struct iovec runs[MAX_BATCH];
 } batch; /* [reclaim lock] */
 
+/* The page's bytes are in swap, or in its file. L1 lock held. */
+static void evict_clean(struct vpn vpn, uint64_t *pte, struct frame_nr nr)
+{
+	struct swap_ref ref = frame_of(&pg.frames, nr)->ref;
+
+	event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, ref.v);
+	guess_note(vpn, false);
+	writeback_leave(pte, nr, ref);
+	COUNT(&pg.telemetry, evict_clean, 1);
+}
+
 /* The policy gives up a page that is HELD already. L1 lock held. Return: a frame was freed. */
 static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
 {
@@ -54,10 +65,7 @@ static bool evict_held(uint64_t *pte, struct vpn vpn, struct frame_nr nr)
 		writeback_queue(nr);
 		return false;
 	}
-	event_log(&pg.telemetry, EVENT_EVICT_CLEAN, vpn, f->ref.v);
-	guess_note(vpn, false);
-	writeback_leave(pte, nr, f->ref);
-	COUNT(&pg.telemetry, evict_clean, 1);
+	evict_clean(vpn, pte, nr);
 	return true;
 }
 
@@ -331,12 +339,8 @@ static void settle(struct victim *v)
 	if (tlb_is_on())
 		tlb_unmapped(v->vpn, v->is_watched);
 	if (v->buf == BUF_NONE) {
-		/* Clean: its bytes are in swap, or in its file. */
 		ensure(!swap_ref_is_none(f->ref) || f->source);
-		event_log(&pg.telemetry, EVENT_EVICT_CLEAN, v->vpn, f->ref.v);
-		guess_note(v->vpn, false);
-		writeback_leave(pte, v->frame, f->ref);
-		COUNT(&pg.telemetry, evict_clean, 1);
+		evict_clean(v->vpn, pte, v->frame);
 	} else {
 		f->buf = v->buf;
 		pte_set(pte, PAGE_HELD, v->frame.v, v->is_dirty ? PTE_DIRTY : 0);

@@ -164,9 +164,9 @@ static void write_done(struct frame_nr nr, enum outcome outcome, struct swap_ref
 		writeback_leave(pte, nr, SWAP_REF_NONE);
 		COUNT(&pg.telemetry, evict_zero, 1);
 	} else if (outcome == OUTCOME_UNCHANGED || outcome == OUTCOME_MOVED) {
-		if (atomic_load(&f->flags) & FRAME_GUESSED)
+		if (atomic_load(&f->flags) & FRAME_GUESSED || !(*pte & PTE_DIRTY))
 			guess_note(vpn, false);
-		else if (*pte & PTE_DIRTY)
+		else
 			COUNT(&pg.telemetry, same_content, 1);
 		if (outcome == OUTCOME_MOVED)
 			ref_free(f->ref);

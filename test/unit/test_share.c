@@ -315,6 +315,14 @@ Test(share, is_left_alone_while_nothing_comes_back)
 	cr_expect_eq(share_next(&h, 5 * STEP, STEP, BUDGET, LARGEST), 5 * STEP);
 }
 
+Test(share, is_none_where_the_budget_is_small)
+{
+	struct share_history h = {.packed = {1000000}, .packable = 256};
+
+	cr_expect_eq(share_next(&h, 100, 100, SHARE_MIN_FRAMES - 1, 0), SHARE_MIN);
+	cr_expect_eq(share_next(&h, 100, 100, 1, 0), SHARE_MIN);
+}
+
 /* So few frames are left that those in use are asked for it over and over. */
 Test(share, refills_count_for_frames)
 {
