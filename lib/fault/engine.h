@@ -44,4 +44,7 @@ bool engine_is_stale(void);
  */
 void engine_will_block(void);
 
+/* Whether none of the engine's threads serves a fault now. Context: any. */
+bool engine_is_idle(void);
+
 #endif

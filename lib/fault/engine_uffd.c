@@ -38,6 +38,7 @@ static struct {
 	const struct engine_sink *sink; /* [const] after start */
 	uint32_t nr_desks;              /* [const] after start */
 	struct desk desk[MAX_DESKS];
+	_Atomic uint32_t nr_serving; /* threads that have a message in hand */
 } engine;
 
 /* Where this thread reads messages (NULL: it is no reader), and whether it has a seat now. */
@@ -105,6 +106,11 @@ void engine_will_block(void)
 		seat_give();
 }
 
+bool engine_is_idle(void)
+{
+	return !atomic_load(&engine.nr_serving);
+}
+
 /* The page is lost: its thread gets SIGBUS, now and at every later touch. */
 static void fail_page(uintptr_t addr)
 {
@@ -146,8 +152,10 @@ static void uffd_thread(void *arg)
 			seat_take();
 		long n = sys_call3(SYS_read, engine.uffd, (long)&msg, sizeof(msg));
 		if (n == (long)sizeof(msg) && msg.event == UFFD_EVENT_PAGEFAULT) {
+			atomic_fetch_add(&engine.nr_serving, 1);
 			note_message(msg.arg.pagefault.feat.ptid);
 			serve(&msg);
+			atomic_fetch_sub(&engine.nr_serving, 1);
 		} else if (n < 0 && n != -EINTR && n != -EAGAIN)
 			say_fatal(125, "the userfaultfd was closed under the pager");
 	}

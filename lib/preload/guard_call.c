@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/sys.h"
 #include "pager/pager.h"
@@ -24,6 +25,8 @@
 #define MAX_RETRIES 1000
 /* The most that a length may say; above it the kernel would fail or stop short as well. */
 #define MAX_BUF ((size_t)INT_MAX & ~PAGE_MASK)
+/* How long calls under way may take to get to where they sleep. Guess. */
+#define SETTLE_MS 100
 
 struct plain {
 	const struct guard_trap *trap;
@@ -221,16 +224,37 @@ static bool has_unknown(const struct guard_trap *t, const struct guard_info *inf
 }
 
 static _Atomic bool passes_through;
+/* Threads in guarded calls, asleep in them or not; those that were left by a jump count on. */
+static _Atomic uint32_t nr_inside;
 
 void guard_pass_through(void)
 {
+	const struct timespec pause = {.tv_nsec = 1000000};
+
 	atomic_store(&passes_through, true);
+	/* A thread that came before makes calls of ours still, until it is asleep in its own. */
+	for (int ms = 0; ms < SETTLE_MS && atomic_load(&nr_inside); ms++)
+		sys_call4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0);
 }
 
 /* What must be emulated all the same. */
 static bool is_ours(enum guard_special what)
 {
 	return what == SPECIAL_SIGNAL || what == SPECIAL_EXEC || what == SPECIAL_CLONE;
+}
+
+static long guarded(struct guard_trap *t, const struct guard_info *info)
+{
+	switch (info->special) {
+	case SPECIAL_NONE:
+		return has_unknown(t, info) ? guard_unknown(t) : guard_plain(t);
+	case SPECIAL_IO:
+		return guard_io(t);
+	case SPECIAL_MSG:
+		return guard_msg(t);
+	default:
+		return guard_special(t, info->special);
+	}
 }
 
 long guard_dispatch(struct guard_trap *t)
@@ -243,16 +267,10 @@ long guard_dispatch(struct guard_trap *t)
 		    t->nr, t->args[0], t->args[1], t->args[2], t->args[3], t->args[4], t->args[5]);
 	if (pager_is_running())
 		count(&pager_counters()->guard_calls);
-	switch (info->special) {
-	case SPECIAL_NONE:
-		return has_unknown(t, info) ? guard_unknown(t) : guard_plain(t);
-	case SPECIAL_IO:
-		return guard_io(t);
-	case SPECIAL_MSG:
-		return guard_msg(t);
-	default:
-		return guard_special(t, info->special);
-	}
+	atomic_fetch_add(&nr_inside, 1);
+	long result = guarded(t, info);
+	atomic_fetch_sub(&nr_inside, 1);
+	return result;
 }
 
 static long dispatch(void *trap)
