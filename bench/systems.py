@@ -7,8 +7,8 @@ without file pages (but with its page tables, rings and everything outside --ram
 the limit of the cgroup in which kernel swap runs, and in which Faultline itself runs, without
 swap, from the second round on.
 """
-import os
 import mmap
+import os
 import shlex
 import subprocess
 

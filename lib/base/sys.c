@@ -120,6 +120,13 @@ int sys_signal_install(int sig, void (*handler)(int, void *, void *), uint64_t m
 	return (int)sys_call4(SYS_rt_sigaction, sig, (long)&act, (long)ret_old, 8);
 }
 
+void sys_sleep(uint32_t ns)
+{
+	const struct timespec pause = {.tv_nsec = ns};
+
+	sys_call4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0);
+}
+
 uint64_t sys_signals_block(bool also_faults)
 {
 	static const uint64_t sets[2] = {

@@ -76,6 +76,9 @@ static inline bool on_managed_stack(void)
 	return in_window((uintptr_t)__builtin_frame_address(0));
 }
 
+/* Sleep for @ns, less than a second, or until a signal. Context: any. */
+void sys_sleep(uint32_t ns);
+
 /* Block all signals but none of SIGBUS, SIGSEGV, SIGSYS unless @also_faults. Return: the mask
  * before. Context: any. */
 uint64_t sys_signals_block(bool also_faults);

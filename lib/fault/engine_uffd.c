@@ -198,6 +198,7 @@ static int uffd_start(int uffd, const struct engine_sink *sink)
 {
 	engine.uffd = uffd;
 	engine.sink = sink;
+	atomic_store(&engine.nr_serving, 0); /* in the child of a fork */
 	set_up_desks();
 	for (uint32_t i = 0; i < NR_THREADS; i++) {
 		struct desk *d = &engine.desk[i % engine.nr_desks];

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "base/sys.h"
 #include "pager/internal.h"
@@ -18,7 +17,6 @@
 /* Keep @want places back that may be in use. Return: how many were had. */
 static uint32_t withhold(uint32_t want)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
 	uint32_t taken = 0;
 
 	for (int idle = 0; taken < want && idle < MAX_IDLE;) {
@@ -32,7 +30,7 @@ static uint32_t withhold(uint32_t want)
 		}
 		/* Others take what becomes free, too. */
 		idle++;
-		sys_call4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0);
+		sys_sleep(1000000);
 	}
 	return taken;
 }

@@ -256,7 +256,7 @@ static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_
 	struct frame_nr frame = frame_take(&pg.frames, vpn);
 
 	if (!f->from_file) {
-		f->distance[i] = (uint8_t)writeback_absent_since(*pte);
+		f->distance[i] = share_is_on() ? (uint8_t)writeback_absent_since(*pte) : 0;
 		writeback_forget(*pte);
 	}
 	frame_of(&pg.frames, frame)->buf = buf;
@@ -560,7 +560,7 @@ static void note_read(struct fault *f, uint64_t ns)
 {
 	struct share_fact fact = {.ns = ns, .nr_read = f->nr_read};
 
-	if (f->from_file)
+	if (f->from_file || !share_is_on())
 		return;
 	fact.is_writable = f->is_write || guess_is_written(f->vpn);
 	for (uint32_t i = 0; i < f->nr_read; i++) {

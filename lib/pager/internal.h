@@ -251,6 +251,9 @@ uint32_t writeback_distance(uint64_t pte);
 const char *share_codec_find(const char *name);
 /* Return: 0 or -ENOMEM. Once frames and swap are there. */
 int share_init(void);
+/* Whether there is a tier to share with. */
+bool share_is_on(void);
+
 /* What is known of a page that was read. */
 struct share_fact {
 	uint64_t ns;       /* of the read of this page and others */
@@ -259,7 +262,7 @@ struct share_fact {
 	bool is_writable;  /* for a write; or one is expected */
 };
 
-/* @page was read. */
+/* @page was read; while share_is_on(). */
 void share_note(const struct swap_page *page, const struct share_fact *fact);
 /* Give back what the tier has beyond its share. Return: anything. Context: fault, no lock held. */
 bool share_trim(void);

@@ -7,9 +7,6 @@
  * has leaves management, its bytes in place, and nothing new enters. What it then holds counts as
  * outside, and the report says why.
  */
-#include <sys/syscall.h>
-#include <time.h>
-
 #include "base/sys.h"
 #include "fault/engine.h"
 #include "pager/internal.h"
@@ -20,14 +17,13 @@
 /* Whoever is inside the pager gets out: nothing that comes after is to meet calls of theirs. */
 static void settle(void)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
 	uint64_t mask = sys_signals_block(false);
 
 	pager_stop();
 	pager_go_on();
 	sys_signals_restore(mask);
 	for (int ms = 0; ms < SETTLE_MS && !engine_is_idle(); ms++)
-		sys_call4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0);
+		sys_sleep(1000000);
 }
 
 int pager_stay_resident(uint32_t why)

@@ -6,7 +6,6 @@
  */
 #include <fcntl.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "base/sys.h"
 #include "base/thread.h"
@@ -28,12 +27,10 @@ static void sample(void)
 
 static void sample_thread(void *arg)
 {
-	const struct timespec pause = {.tv_nsec = SAMPLE_NS};
-
 	(void)arg;
 	for (;;) {
 		sample();
-		sys_call4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0);
+		sys_sleep(SAMPLE_NS);
 	}
 }
 

@@ -45,6 +45,9 @@
 #define TAKE_TRIES   8
 #define TAKE_WAIT_NS 50000
 
+_Static_assert(SHARE_DISTANCES == PTE_EPOCHS && SHARE_PER_BUDGET == EPOCHS_PER_BUDGET,
+    "distances are what writeback_absent_since() returns");
+
 static struct {
 	bool is_on;
 	uint32_t step, max;         /* [const] pages */
@@ -320,9 +323,14 @@ static void look_if_due(void)
 		look();
 }
 
+bool share_is_on(void)
+{
+	return sh.is_on;
+}
+
 void share_note(const struct swap_page *page, const struct share_fact *fact)
 {
-	if (!sh.is_on || page->result)
+	if (page->result)
 		return;
 	bool is_hit = page->from == SWAP_FROM_TIER;
 	bool is_packed = is_hit || page->from == SWAP_FROM_PACKED;

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "base/sys.h"
 #include "pager/pager.h"
@@ -229,12 +228,10 @@ static _Atomic uint32_t nr_inside;
 
 void guard_pass_through(void)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
-
 	atomic_store(&passes_through, true);
 	/* A thread that came before makes calls of ours still, until it is asleep in its own. */
 	for (int ms = 0; ms < SETTLE_MS && atomic_load(&nr_inside); ms++)
-		sys_call4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0);
+		sys_sleep(1000000);
 }
 
 /* What must be emulated all the same. */

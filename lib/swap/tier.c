@@ -226,8 +226,7 @@ void tier_store(struct tier *t, struct swap_page *pages, uint32_t nr)
 /* --- back from memory --- */
 
 /* Pin the chunk of @entry if it is in memory. Return: the entry's bytes, or NULL. */
-static const struct entry_head *pin_in_memory(
-    struct tier *t, uint32_t entry, uint32_t *ret_chunk, enum swap_from *ret_from)
+static const struct entry_head *pin_in_memory(struct tier *t, uint32_t entry, uint32_t *ret_chunk)
 {
 	struct entry_head *e = NULL;
 
@@ -239,7 +238,6 @@ static const struct entry_head *pin_in_memory(
 		                          t->place[entry] % CHUNK_UNITS * UNIT);
 		c->nr_pins++;
 		*ret_chunk = i;
-		*ret_from = SWAP_FROM_TIER;
 	}
 	lock_release(&t->lock);
 	return e;
@@ -269,13 +267,13 @@ uint32_t tier_read_memory(struct tier *t, struct swap_page *pages, uint32_t nr)
 	for (uint32_t i = 0; i < nr; i++) {
 		if (pages[i].from)
 			continue;
-		const struct entry_head *e =
-		    pin_in_memory(t, ref_entry(pages[i].ref), &chunk, &pages[i].from);
+		const struct entry_head *e = pin_in_memory(t, ref_entry(pages[i].ref), &chunk);
 
 		if (!e) {
 			left++;
 			continue;
 		}
+		pages[i].from = SWAP_FROM_TIER;
 		tier_expand(t, e, &pages[i]);
 		lock_acquire(&t->lock);
 		chunk_unpin_locked(t, chunk);
