@@ -142,11 +142,11 @@ static void page_out(uintptr_t start, uintptr_t end)
 {
 	struct vpn vpn = vpn_of(MAX(start, WINDOW_START)), last = vpn_of(MIN(end, WINDOW_END));
 	/* Each needs a buffer, and finds one as long as the pool is not full. */
-	uint32_t max = MIN(MAX(pg.frames.nr_bufs / 8, 1u), MAX_BATCH);
+	uint32_t max = MIN(MAX(pg.frames.nr_bufs / 8, 1u), PTAB_ENTRIES);
 
 	for (; (vpn = ptab_next(&pg.ptab, vpn, last)).v < last.v; vpn = leaf_end(vpn)) {
 		struct vpn stop = {MIN(leaf_end(vpn).v, last.v)};
-		struct frame_nr frames[MAX_BATCH];
+		struct frame_nr frames[PTAB_ENTRIES];
 		uint32_t nr, before = UINT32_MAX;
 
 		for (int idle = 0; idle < 3; idle++) {

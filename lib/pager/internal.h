@@ -32,9 +32,10 @@
 #include "telemetry/telemetry.h"
 
 #define NR_PAGE_EVENTS 64u
-#define MAX_BATCH      512u /* choices of the policy at once; half of them are unmapped, by one call */
-#define MAX_WINDOW     256u /* pages read by one fault */
-#define MAX_AROUND     64u  /* pages zero-filled by one fault */
+/* Choices of the policy at once; half of them are unmapped, by one call. */
+#define MAX_BATCH  2048u
+#define MAX_WINDOW 256u /* pages read by one fault */
+#define MAX_AROUND 64u  /* pages zero-filled by one fault */
 
 struct pager {
 	bool running;                /* [const] once set */

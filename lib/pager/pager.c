@@ -297,7 +297,7 @@ static int init_frames(const struct pager_config *config, uint32_t nr_frames)
 	 * place more than frames, so that it is never places that are short. */
 	if (config->is_exact)
 		return frames_init_exact(&pg.frames, nr_frames, reach ? reach : nr_frames + 1,
-		    ((nr_frames + 15) & ~15u) + MAX_BATCH);
+		    ((nr_frames + 15) & ~15u) + PTAB_ENTRIES);
 	if (nr_max <= nr_frames || reach)
 		return frames_init(&pg.frames, nr_frames, reach);
 	int err = frames_init(&pg.frames, nr_max, nr_max - frames_pool_size(nr_frames));

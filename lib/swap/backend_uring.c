@@ -9,7 +9,8 @@
  * Whether spinning for a short read beats sleeping for it is the machine's affair: a wake-up from
  * an idle CPU took 18-23 us of the 68-92 us of such a read on one virtual machine; on another the
  * completion reached a busy CPU 42 us later than an idle one (doc/performance.md). So both are
- * tried, and the quicker one is used, with a look at the other now and then.
+ * tried, and the one with the shorter median is used, with a look at the other now and then. Both
+ * several times in a row: what a sleep costs depends on the CPU that the one before woke up on.
  *
  * The process keeps a small pool of rings for all its backends, made when first
  * wanted; a thread that finds none free does blocking I/O rather than wait for another's. A thread
@@ -45,8 +46,9 @@
 #define RING_ENTRIES 64u
 #define GROW_BYTES   (64ull << 20)
 #define SPIN_NS      400000u /* several times what a disk worth spinning for takes */
-#define TRY_OTHER    64u     /* one read in so many is waited for the other way; guess */
-#define TRY_BOTH     16u     /* the first reads, by turns; guess */
+#define TRY_RUN      8u      /* reads in a row that are waited for the other way ... */
+#define TRY_EVERY    2048u   /* ... of so many; guesses */
+#define TRY_BOTH     64u     /* the first reads, in runs by turns; guess */
 #define MAX_LOST     100u    /* guess */
 #define NR_TRIES     1000u   /* of a submission that the kernel has no memory for; guess */
 
@@ -57,7 +59,7 @@ struct file_backend {
 	_Atomic uint64_t size_bytes;   /* of the file, allocated; only grows */
 	_Atomic bool is_not_allocated; /* no fallocate here: writes extend the file */
 	_Atomic uint32_t nr_waits;     /* [atomic, relaxed] reads that might be spun for */
-	_Atomic uint32_t wait_ns[2];   /* [atomic, relaxed] running means: asleep, spinning */
+	_Atomic uint32_t wait_ns[2];   /* [atomic, relaxed] running medians: asleep, spinning */
 };
 
 enum ring_state {
@@ -328,18 +330,21 @@ static bool will_spin(struct file_backend *f)
 	bool is_better = spinning + spinning / 16 < asleep;
 
 	if (n < TRY_BOTH)
-		return n % 2;
-	return n % TRY_OTHER ? is_better : !is_better;
+		return n / TRY_RUN % 2;
+	return n % TRY_EVERY < TRY_RUN ? !is_better : is_better;
 }
 
-/* Means of eight; a read that waited for something else counts as one of twice SPIN_NS. */
+/* A median, by steps towards each sample: how far off a late read is does not count. */
 static void note_wait(struct file_backend *f, bool spun, uint64_t ns)
 {
 	uint32_t old = atomic_load_explicit(&f->wait_ns[spun], memory_order_relaxed);
-	uint32_t now = (uint32_t)MIN(ns, 2 * SPIN_NS);
+	uint32_t step = MAX(old / 16, 1u);
 
-	atomic_store_explicit(
-	    &f->wait_ns[spun], old ? old - old / 8 + now / 8 : now, memory_order_relaxed);
+	atomic_store_explicit(&f->wait_ns[spun],
+	    !old       ? (uint32_t)MIN(ns, UINT32_MAX)
+	    : ns > old ? old + step
+	               : old - step,
+	    memory_order_relaxed);
 }
 
 /*
