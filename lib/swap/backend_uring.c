@@ -334,11 +334,16 @@ static bool will_spin(struct file_backend *f)
 	return n % TRY_EVERY < TRY_RUN ? !is_better : is_better;
 }
 
-/* A median, by steps towards each sample: how far off a late read is does not count. */
+/*
+ * A median, by steps towards each sample: how far off a late read is does not count. Small steps,
+ * once there is an idea: while pages are written all reads are late for a while, and only one of
+ * the two ways is seen to be.
+ */
 static void note_wait(struct file_backend *f, bool spun, uint64_t ns)
 {
+	bool is_early = atomic_load_explicit(&f->nr_waits, memory_order_relaxed) <= TRY_BOTH;
 	uint32_t old = atomic_load_explicit(&f->wait_ns[spun], memory_order_relaxed);
-	uint32_t step = MAX(old / 16, 1u);
+	uint32_t step = MAX(old / (is_early ? 16 : 64), 1u);
 
 	atomic_store_explicit(&f->wait_ns[spun],
 	    !old       ? (uint32_t)MIN(ns, UINT32_MAX)
