@@ -24,8 +24,9 @@ bool fd_open_try(void)
 		atomic_store(&refused_since, 0);
 		return true;
 	}
-	uint64_t now = now_ns(), since = atomic_load(&refused_since);
-	if (since && now - since > NEVER_BACK_NS)
+	/* In this order: another opener may be setting it to what is later than our `now`. */
+	uint64_t since = atomic_load(&refused_since), now = now_ns();
+	if (since && now > since + NEVER_BACK_NS)
 		return true;
 	if (!since)
 		atomic_store(&refused_since, now);

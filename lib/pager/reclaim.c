@@ -29,7 +29,7 @@
 #include "base/thread.h"
 
 #define TLB_RESERVE  16u   /* see hold_reserve: reads and writes want a few at a time; guess */
-#define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes: four batches; guess */
+#define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes: a batch; guess */
 
 /* Too many for the stacks of fault handlers. */
 static struct choice choices[MAX_BATCH]; /* [reclaim lock] */

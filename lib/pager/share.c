@@ -90,7 +90,7 @@ static bool packs_well(void)
  */
 static bool more(void)
 {
-	uint64_t now = now_ns(), before = atomic_load(&sh.grown_ns);
+	uint64_t before = atomic_load(&sh.grown_ns), now = now_ns();
 	uint32_t share = atomic_load(&sh.share);
 
 	/* As fast as it shrinks, so that there is time to see what comes back. */
@@ -317,7 +317,7 @@ static void look(void)
 
 static void look_if_due(void)
 {
-	uint64_t now = now_ns(), before = atomic_load(&sh.looked_ns);
+	uint64_t before = atomic_load(&sh.looked_ns), now = now_ns();
 
 	if (now - before >= LOOK_NS && atomic_compare_exchange_strong(&sh.looked_ns, &before, now))
 		look();

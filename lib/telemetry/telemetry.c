@@ -217,7 +217,8 @@ static void stall_account(struct telemetry *t, uint64_t now)
 		if (stall.is_full)
 			COUNT(t, stall_full_ns, now - stall.since);
 	}
-	stall.since = now;
+	/* Who read the clock first may have got the lock last. */
+	stall.since = MAX(stall.since, now);
 }
 
 static void stall_change(struct telemetry *t, uint64_t now, bool begins)
