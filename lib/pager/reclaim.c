@@ -174,10 +174,10 @@ static uint32_t do_choices(uint32_t nr, bool with_others)
 /* Lets go of the reclaim lock. */
 static uint32_t batch_locked(void)
 {
-	/* Of little RAM no batch takes much; of more, a long one is cheaper by the page. */
-	uint32_t usable = frames_usable();
-	uint32_t max = MAX(MAX(MIN(MAX_BATCH / 4, usable / 8), MIN(MAX_BATCH, usable / 32)), 2u);
-
+	/* A long batch is cheaper by the page. Half of it goes to be written, and there are buffers
+	 * for that: see `slack` in reclaim_init(). With more, pages are given up that were not
+	 * watched, as the next ones to watch find no buffer. */
+	uint32_t max = MAX(MIN(MAX_BATCH, frames_usable() / 16), 2u);
 	bool is_policys;
 	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max, &is_policys);
 
