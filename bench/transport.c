@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How pages go in and out of a program: copied (UFFDIO_COPY; memcpy and process_madvise), as
+ * lib/frame/transport.c does, or moved (UFFDIO_MOVE, Linux 6.8). Prints a table of microseconds a
+ * page, medians of ROUNDS rounds: with one thread, and beside a second one that runs in the same
+ * memory, so that a changed mapping is flushed on its CPU, too. Each page has its number in it,
+ * which is looked at (and so the page touched) where it arrives.
+ *
+ * Exit status: 0; 1 if a page came with another's bytes; 77 without userfaultfd or UFFDIO_MOVE.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "fault/uffd_abi.h"
+
+#define PAGE             4096ull
+#define NR_PAGES         8192u
+#define ROUNDS           7
+#define BATCH            512u /* of pages that are taken away by one call */
+#define PIDFD_SELF_GROUP (-10001)
+
+struct move {
+	uint64_t to, from, len, mode;
+	int64_t moved;
+};
+#define UFFDIO_MOVE_CALL _IOWR(UFFDIO, 0x05, struct move)
+
+/* One pool for each way: a page that was moved is a new mapping to the next copy. */
+static char *program, *copied, *moved;
+static uint32_t order[NR_PAGES];
+static uint32_t run; /* pages side by side that go together */
+static int uffd;
+static bool has_process_madvise = true;
+static uint64_t nr_wrong;
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(2);
+}
+
+static void expect_page(const char *at, uint32_t page)
+{
+	nr_wrong += *(const volatile uint64_t *)at != mix(page);
+}
+
+static void copy_in(uint32_t page)
+{
+	struct uffdio_copy c = {.dst = (uintptr_t)program + page * PAGE,
+	    .src = (uintptr_t)copied + page * PAGE,
+	    .len = run * PAGE};
+
+	while (ioctl(uffd, UFFDIO_COPY, &c))
+		if (errno != EAGAIN)
+			die("UFFDIO_COPY");
+}
+
+static void drop(struct iovec *runs, uint32_t nr)
+{
+	if (has_process_madvise && syscall(SYS_process_madvise, PIDFD_SELF_GROUP, runs, (long)nr,
+	                               MADV_DONTNEED, 0) == (long)(nr * run * PAGE))
+		return;
+	has_process_madvise = false; /* before Linux 6.14 */
+	for (uint32_t i = 0; i < nr; i++)
+		if (madvise(runs[i].iov_base, runs[i].iov_len, MADV_DONTNEED))
+			die("madvise");
+}
+
+/* Linux 6.18 answers EEXIST to a call that it tried again by itself after the page had moved. */
+static void move(char *to, const char *from)
+{
+	uint64_t done = 0, len = run * PAGE;
+	bool again = false;
+
+	while (done < len) {
+		struct move m = {
+		    .to = (uintptr_t)to + done, .from = (uintptr_t)from + done, .len = len - done};
+		int err = ioctl(uffd, UFFDIO_MOVE_CALL, &m) ? errno : 0;
+
+		if (m.moved > 0)
+			done += (uint64_t)m.moved;
+		else if (err == EEXIST && again)
+			done += PAGE;
+		else if (err && err != EAGAIN)
+			die("UFFDIO_MOVE");
+		again = err == EAGAIN;
+	}
+}
+
+static void all_copied_in(void)
+{
+	for (uint32_t i = 0; i < NR_PAGES; i += run) {
+		copy_in(order[i]);
+		for (uint32_t k = 0; k < run; k++)
+			expect_page(program + (order[i] + k) * PAGE, order[i] + k);
+	}
+}
+
+static void all_copied_out(void)
+{
+	struct iovec runs[BATCH];
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < NR_PAGES; i += run) {
+		char *from = program + order[i] * PAGE;
+
+		memcpy(copied + order[i] * PAGE, from, run * PAGE);
+		runs[nr++] = (struct iovec){.iov_base = from, .iov_len = run * PAGE};
+		if (nr * run == BATCH) {
+			drop(runs, nr);
+			nr = 0;
+		}
+	}
+}
+
+static void all_moved_in(void)
+{
+	for (uint32_t i = 0; i < NR_PAGES; i += run) {
+		move(program + order[i] * PAGE, moved + order[i] * PAGE);
+		for (uint32_t k = 0; k < run; k++)
+			expect_page(program + (order[i] + k) * PAGE, order[i] + k);
+	}
+}
+
+/* The pager looks at what it takes away: it computes a checksum. */
+static void all_moved_out(void)
+{
+	for (uint32_t i = 0; i < NR_PAGES; i += run) {
+		move(moved + order[i] * PAGE, program + order[i] * PAGE);
+		for (uint32_t k = 0; k < run; k++)
+			expect_page(moved + (order[i] + k) * PAGE, order[i] + k);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double us_per_page(void (*all)(void))
+{
+	double start = now();
+
+	all();
+	return (now() - start) / NR_PAGES * 1e6;
+}
+
+static void measure(double *ret_us)
+{
+	static void (*const steps[])(void) = {
+	    all_copied_in, all_copied_out, all_moved_in, all_moved_out};
+	double us[4][ROUNDS];
+
+	for (int round = 0; round < ROUNDS; round++)
+		for (int s = 0; s < 4; s++)
+			us[s][round] = us_per_page(steps[s]);
+	for (int s = 0; s < 4; s++) {
+		qsort(us[s], ROUNDS, sizeof(us[s][0]), compare);
+		ret_us[s] = us[s][ROUNDS / 2];
+	}
+}
+
+/* Runs at random places: all pages of the pool, @run by @run. */
+static void shuffle(void)
+{
+	uint64_t state = 1;
+	uint32_t nr = NR_PAGES / run;
+
+	for (uint32_t i = 0; i < nr; i++)
+		order[i * run] = i * run;
+	for (uint32_t i = nr - 1; i; i--) {
+		uint32_t *a = &order[i * run], *b = &order[random_below(&state, i + 1) * run];
+		uint32_t was = *a;
+
+		*a = *b;
+		*b = was;
+	}
+}
+
+static char *map_pages(void)
+{
+	char *at = map_or_die(NR_PAGES * PAGE);
+
+	madvise(at, NR_PAGES * PAGE, MADV_NOHUGEPAGE);
+	return at;
+}
+
+static void register_pages(const char *at)
+{
+	struct uffdio_register r = {
+	    .range = {.start = (uintptr_t)at, .len = NR_PAGES * PAGE},
+	    .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	if (ioctl(uffd, UFFDIO_REGISTER, &r))
+		die("UFFDIO_REGISTER");
+}
+
+static atomic_bool ends;
+
+static void *run_beside(void *arg)
+{
+	volatile uint64_t *word = arg;
+
+	while (!atomic_load_explicit(&ends, memory_order_relaxed))
+		++*word;
+	return NULL;
+}
+
+int main(void)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_MOVE};
+	static uint64_t word;
+	pthread_t beside;
+
+	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api)) {
+		fprintf(stderr, "transport: no userfaultfd with UFFDIO_MOVE here: %s\n",
+		    strerror(errno));
+		return 77;
+	}
+	program = map_pages();
+	copied = map_pages();
+	moved = map_pages();
+	for (uint32_t i = 0; i < NR_PAGES; i++)
+		*(uint64_t *)(copied + i * PAGE) = *(uint64_t *)(moved + i * PAGE) = mix(i);
+	register_pages(program);
+	register_pages(moved);
+
+	puts(
+	    "| us a page | copied in | moved in | copied out | moved out |\n|---|---|---|---|---|");
+	for (int threads = 1; threads <= 2; threads++) {
+		if (threads == 2 && pthread_create(&beside, NULL, run_beside, &word))
+			die("pthread_create");
+		for (run = 1; run <= 64; run *= 64) {
+			double us[4];
+
+			shuffle();
+			measure(us);
+			printf("| %s, %d thread%s | %.2f | %.2f | %.2f | %.2f |\n",
+			    run == 1 ? "one page" : "runs of 64", threads, threads > 1 ? "s" : "",
+			    us[0], us[2], us[1], us[3]);
+			fflush(stdout);
+		}
+	}
+	atomic_store(&ends, true);
+	pthread_join(beside, NULL);
+	if (nr_wrong)
+		fprintf(stderr, "transport: %llu pages came with other bytes\n",
+		    (unsigned long long)nr_wrong);
+	return nr_wrong != 0;
+}
