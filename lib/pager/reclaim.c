@@ -171,6 +171,12 @@ static uint32_t do_choices(uint32_t nr, bool with_others)
 	return freed;
 }
 
+/* Whether pages of a block go together: where several threads fault, so that a flush is dear. */
+static bool does_blocks(void)
+{
+	return stall_nr_active() > pg.block_threads && !pg.config.is_exact && !tlb_is_on();
+}
+
 /* Lets go of the reclaim lock. */
 static uint32_t batch_locked(void)
 {
@@ -178,10 +184,13 @@ static uint32_t batch_locked(void)
 	 * for that: see `slack` in reclaim_init(). With more, pages are given up that were not
 	 * watched, as the next ones to watch find no buffer. */
 	uint32_t max = MAX(MIN(MAX_BATCH, frames_usable() / 16), 2u);
-	bool is_policys;
+	bool is_policys, with_others = does_blocks();
+
+	if (with_others) /* as many again may come along */
+		max = MAX(max / 2, 2u);
 	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max, &is_policys);
 
-	return do_choices(nr, is_policys);
+	return do_choices(nr, with_others && is_policys);
 }
 
 uint32_t reclaim_batch(void)

@@ -7,7 +7,7 @@
  * thread that touches one of the pages waits. One batch at a time: the reclaim lock.
  *
  * Protecting a page that another CPU may have in its TLB costs 12-50 us, for one page or for many
- * neighbours. So where several threads fault, pages of a block go together: a dirty page that goes
+ * neighbours. So where reclaim.c says so, pages of a block go together: a dirty page that goes
  * takes the old dirty ones of its block along, and they are protected by one call, together with
  * what lies between them, which afterwards gets its right to be written back.
  */
@@ -424,8 +424,7 @@ uint32_t unmap_choices(const struct choice *choices, uint32_t nr, bool with_othe
 	uint32_t freed = 0;
 
 	b->nr = 0;
-	b->does_blocks = with_others && stall_nr_active() > pg.block_threads &&
-	                 !pg.config.is_exact && !tlb_is_on();
+	b->does_blocks = with_others;
 	b->nr_more = MIN(nr, MAX_BATCH - nr);
 	for (uint32_t i = 0; i < nr; i++)
 		freed += take_choice(b, choices[i]);
