@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * How pages go in and out of a program: copied (UFFDIO_COPY; memcpy and process_madvise), as
- * lib/frame/transport.c does, or moved (UFFDIO_MOVE, Linux 6.8). Prints a table of microseconds a
+ * How pages go in and out of a program: copied, as lib/frame/transport.c does (UFFDIO_COPY, write-
+ * protected; out: UFFDIO_WRITEPROTECT if the page is dirty, memcpy, one process_madvise for many),
+ * or moved (UFFDIO_MOVE, Linux 6.8, which needs no protection). Prints a table of microseconds a
  * page, medians of ROUNDS rounds: with one thread, and beside a second one that runs in the same
  * memory, so that a changed mapping is flushed on its CPU, too. Each page has its number in it,
- * which is looked at (and so the page touched) where it arrives.
+ * which is looked at (and so the page touched) where it arrives; what was moved out is read as
+ * what was copied out is, as a pager computes a checksum.
  *
- * Exit status: 0; 1 if a page came with another's bytes; 77 without userfaultfd or UFFDIO_MOVE.
+ * Exit status: 0; 1 if a page came with another's bytes; 77 without userfaultfd or UFFDIO_MOVE. A
+ * page that does not come is a SIGBUS.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +31,7 @@
 #define PAGE             4096ull
 #define NR_PAGES         8192u
 #define ROUNDS           7
+#define NR_STEPS         6
 #define BATCH            512u /* of pages that are taken away by one call */
 #define PIDFD_SELF_GROUP (-10001)
 
@@ -60,7 +64,8 @@ static void copy_in(uint32_t page)
 {
 	struct uffdio_copy c = {.dst = (uintptr_t)program + page * PAGE,
 	    .src = (uintptr_t)copied + page * PAGE,
-	    .len = run * PAGE};
+	    .len = run * PAGE,
+	    .mode = UFFDIO_COPY_MODE_WP};
 
 	while (ioctl(uffd, UFFDIO_COPY, &c))
 		if (errno != EAGAIN)
@@ -108,7 +113,19 @@ static void all_copied_in(void)
 	}
 }
 
-static void all_copied_out(void)
+static void protect(const char *at, bool on)
+{
+	struct uffdio_writeprotect wp = {
+	    .range = {.start = (uintptr_t)at, .len = run * PAGE},
+	    .mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	while (ioctl(uffd, UFFDIO_WRITEPROTECT, &wp))
+		if (errno != EAGAIN)
+			die("UFFDIO_WRITEPROTECT");
+}
+
+static void copy_out(bool is_dirty)
 {
 	struct iovec runs[BATCH];
 	uint32_t nr = 0;
@@ -116,12 +133,34 @@ static void all_copied_out(void)
 	for (uint32_t i = 0; i < NR_PAGES; i += run) {
 		char *from = program + order[i] * PAGE;
 
+		if (is_dirty)
+			protect(from, true);
 		memcpy(copied + order[i] * PAGE, from, run * PAGE);
 		runs[nr++] = (struct iovec){.iov_base = from, .iov_len = run * PAGE};
 		if (nr * run == BATCH) {
 			drop(runs, nr);
 			nr = 0;
 		}
+	}
+}
+
+static void all_copied_out_clean(void)
+{
+	copy_out(false);
+}
+
+static void all_copied_out_dirty(void)
+{
+	copy_out(true);
+}
+
+/* Not measured: what first writes to clean pages cost is not the question here. */
+static void make_writable(void)
+{
+	for (uint32_t i = 0; i < NR_PAGES; i += run) {
+		protect(program + order[i] * PAGE, false);
+		for (uint32_t k = 0; k < run; k++)
+			*(volatile uint64_t *)(program + (order[i] + k) * PAGE) = mix(order[i] + k);
 	}
 }
 
@@ -134,13 +173,17 @@ static void all_moved_in(void)
 	}
 }
 
-/* The pager looks at what it takes away: it computes a checksum. */
 static void all_moved_out(void)
 {
+	static char seen[64 * PAGE];
+
 	for (uint32_t i = 0; i < NR_PAGES; i += run) {
-		move(moved + order[i] * PAGE, program + order[i] * PAGE);
+		char *to = moved + order[i] * PAGE;
+
+		move(to, program + order[i] * PAGE);
+		memcpy(seen, to, run * PAGE);
 		for (uint32_t k = 0; k < run; k++)
-			expect_page(moved + (order[i] + k) * PAGE, order[i] + k);
+			expect_page(seen + k * PAGE, order[i] + k);
 	}
 }
 
@@ -159,18 +202,24 @@ static double us_per_page(void (*all)(void))
 	return (now() - start) / NR_PAGES * 1e6;
 }
 
+/* In the order of the table's columns. */
 static void measure(double *ret_us)
 {
-	static void (*const steps[])(void) = {
-	    all_copied_in, all_copied_out, all_moved_in, all_moved_out};
-	double us[4][ROUNDS];
+	static void (*const steps[])(void) = {all_copied_in, all_copied_out_clean, all_copied_in,
+	    all_copied_out_dirty, all_moved_in, all_moved_out};
+	static const int column[NR_STEPS] = {0, 2, -1, 3, 1, 4};
+	double us[NR_STEPS][ROUNDS];
 
 	for (int round = 0; round < ROUNDS; round++)
-		for (int s = 0; s < 4; s++)
+		for (int s = 0; s < NR_STEPS; s++) {
+			if (steps[s] == all_copied_out_dirty)
+				make_writable();
 			us[s][round] = us_per_page(steps[s]);
-	for (int s = 0; s < 4; s++) {
+		}
+	for (int s = 0; s < NR_STEPS; s++) {
 		qsort(us[s], ROUNDS, sizeof(us[s][0]), compare);
-		ret_us[s] = us[s][ROUNDS / 2];
+		if (column[s] >= 0)
+			ret_us[column[s]] = us[s][ROUNDS / 2];
 	}
 }
 
@@ -203,7 +252,7 @@ static void register_pages(const char *at)
 {
 	struct uffdio_register r = {
 	    .range = {.start = (uintptr_t)at, .len = NR_PAGES * PAGE},
-	    .mode = UFFDIO_REGISTER_MODE_MISSING,
+	    .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
 	};
 
 	if (ioctl(uffd, UFFDIO_REGISTER, &r))
@@ -223,7 +272,8 @@ static void *run_beside(void *arg)
 
 int main(void)
 {
-	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_MOVE};
+	struct uffdio_api api = {
+	    .api = UFFD_API, .features = UFFD_FEATURE_MOVE | UFFD_FEATURE_SIGBUS};
 	static uint64_t word;
 	pthread_t beside;
 
@@ -241,19 +291,21 @@ int main(void)
 	register_pages(program);
 	register_pages(moved);
 
-	puts(
-	    "| us a page | copied in | moved in | copied out | moved out |\n|---|---|---|---|---|");
+	puts("| us a page | copied in | moved in | copied out, clean | dirty | moved out |\n"
+	     "|---|---|---|---|---|---|");
 	for (int threads = 1; threads <= 2; threads++) {
 		if (threads == 2 && pthread_create(&beside, NULL, run_beside, &word))
 			die("pthread_create");
 		for (run = 1; run <= 64; run *= 64) {
-			double us[4];
+			double us[5];
 
 			shuffle();
 			measure(us);
-			printf("| %s, %d thread%s | %.2f | %.2f | %.2f | %.2f |\n",
-			    run == 1 ? "one page" : "runs of 64", threads, threads > 1 ? "s" : "",
-			    us[0], us[2], us[1], us[3]);
+			printf("| %s, %d thread%s", run == 1 ? "one page" : "runs of 64", threads,
+			    threads > 1 ? "s" : "");
+			for (int i = 0; i < 5; i++)
+				printf(" | %.2f", us[i]);
+			puts(" |");
 			fflush(stdout);
 		}
 	}

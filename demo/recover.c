@@ -57,7 +57,7 @@ int main(void)
 	DEMO_ENSURE(raised > thrashing && live_stats().ram_bytes == MORE);
 	printf(
 	    "\nConclusion: thrashing leaves no damage: once what the program uses fits, because it "
-	    "uses less or because there is more RAM, its pages are read back once, and it runs "
+	    "uses less or because there is more RAM, its pages are read back, and it runs "
 	    "%.0f and %.0f times as fast as while it thrashed.\n",
 	    shrunk / thrashing, raised / thrashing);
 	return demo_end();

@@ -8,28 +8,40 @@
 #include "base/lock.h"
 #include "base/sys.h"
 
-#define NEVER_BACK_NS 1000000000u
-#define TRY_NS        1000000u
-#define LOOK_NS       1000000u
+#define NEVER_BACK 1000u /* milliseconds: of 2^20 ns */
+#define TRY_NS     1000000u
+#define LOOK_NS    1000000u
 
 static _Atomic uint32_t nr_opening;
 static _Atomic int32_t nr_closing;
-static _Atomic uint64_t refused_since; /* openers have seen somebody closing ever since; 0: not */
+static _Atomic uint32_t nr_ends; /* of closing: it changes before nr_closing falls */
+/* Openers have been refused since when, because of how many, and nr_ends as it was then: while both
+ * are the same, so are those who close. */
+static _Atomic uint64_t refused;
+
+static uint64_t refusal(uint32_t ends, int32_t closing, uint32_t ms)
+{
+	return (uint64_t)ends << 40 | (uint64_t)(uint16_t)closing << 24 | (ms & 0xffffff);
+}
 
 bool fd_open_try(void)
 {
+	/* Before looking for closers: what is noted of one that ends meanwhile is void. */
+	uint32_t ends = atomic_load(&nr_ends);
+
 	/* Pairs with fd_close_begin(): one of the two sees the other. */
 	atomic_fetch_add(&nr_opening, 1);
-	if (atomic_load(&nr_closing) <= 0) {
-		atomic_store(&refused_since, 0);
+	int32_t closing = atomic_load(&nr_closing);
+	if (closing <= 0)
 		return true;
-	}
-	/* In this order: another opener may be setting it to what is later than our `now`. */
-	uint64_t since = atomic_load(&refused_since), now = now_ns();
-	if (since && now > since + NEVER_BACK_NS)
+	uint64_t was = atomic_load(&refused);
+	uint32_t now_ms = (uint32_t)(now_ns() >> 20); /* read after what it is compared to */
+	bool is_new = was >> 24 != refusal(ends, closing, 0) >> 24;
+
+	if (is_new)
+		atomic_store(&refused, refusal(ends, closing, now_ms));
+	else if (((now_ms - was) & 0xffffff) > NEVER_BACK && atomic_load(&nr_ends) == ends)
 		return true;
-	if (!since)
-		atomic_store(&refused_since, now);
 	fd_open_end();
 	return false;
 }
@@ -66,6 +78,7 @@ void fd_close_begin(void)
 
 void fd_close_end(void)
 {
+	atomic_fetch_add(&nr_ends, 1);
 	atomic_fetch_sub(&nr_closing, 1);
 }
 
@@ -73,5 +86,5 @@ void fd_after_fork(void)
 {
 	atomic_store(&nr_closing, 0);
 	atomic_store(&nr_opening, 0);
-	atomic_store(&refused_since, 0);
+	atomic_fetch_add(&nr_ends, 1);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -119,24 +120,34 @@ int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access
 	return 0;
 }
 
+/* As many of @runs as process_madvise() takes, IOV_MAX at a time. Return: how many of them are
+ * done;
+ * *@ret_is_refused: it answered an error. */
+static uint32_t drop_vectored(const struct iovec *runs, uint32_t nr, bool *ret_is_refused)
+{
+	uint32_t done = 0;
+
+	for (uint32_t n; (n = MIN(nr - done, (uint32_t)IOV_MAX)) > 1; done += n) {
+		size_t total = 0;
+
+		for (uint32_t i = 0; i < n; i++)
+			total += runs[done + i].iov_len;
+		long bytes = sys_call5(SYS_process_madvise, PIDFD_SELF_GROUP, (long)(runs + done),
+		    n, MADV_DONTNEED, 0);
+		*ret_is_refused = bytes < 0;
+		if (bytes != (long)total)
+			break; /* A part may be done: doing it again is harmless, the pages are
+			          ours. */
+	}
+	return done;
+}
+
 int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr)
 {
 	bool is_refused = false, was_locked = false;
 	int err = 0;
 
-	if (nr > 1 && !t->no_vector) {
-		size_t total = 0;
-
-		for (uint32_t i = 0; i < nr; i++)
-			total += runs[i].iov_len;
-		long n = sys_call5(
-		    SYS_process_madvise, PIDFD_SELF_GROUP, (long)runs, nr, MADV_DONTNEED, 0);
-		if (n == (long)total)
-			return 0;
-		is_refused = n < 0;
-		/* A part may be done: doing it again is harmless, the pages are ours. */
-	}
-	for (uint32_t i = 0; i < nr; i++) {
+	for (uint32_t i = t->no_vector ? 0 : drop_vectored(runs, nr, &is_refused); i < nr; i++) {
 		long e = sys_call3(
 		    SYS_madvise, (long)runs[i].iov_base, (long)runs[i].iov_len, MADV_DONTNEED);
 

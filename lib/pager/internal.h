@@ -32,7 +32,8 @@
 #include "telemetry/telemetry.h"
 
 #define NR_PAGE_EVENTS 64u
-/* Choices of the policy at once; half of them are unmapped, by one call. */
+/* Choices of the policy at once: where it holds pages, half are holds, half evictions of pages that
+ * are held already. */
 #define MAX_BATCH  2048u
 #define MAX_WINDOW 256u /* pages read by one fault */
 #define MAX_AROUND 64u  /* pages zero-filled by one fault */

@@ -186,7 +186,7 @@ static uint32_t batch_locked(void)
 	uint32_t max = MAX(MIN(MAX_BATCH, frames_usable() / 16), 2u);
 	bool is_policys, with_others = does_blocks();
 
-	if (with_others) /* as many again may come along */
+	if (with_others) /* half as many may come along, and all of those are written */
 		max = MAX(max / 2, 2u);
 	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max, &is_policys);
 

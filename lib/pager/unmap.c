@@ -425,7 +425,7 @@ uint32_t unmap_choices(const struct choice *choices, uint32_t nr, bool with_othe
 
 	b->nr = 0;
 	b->does_blocks = with_others;
-	b->nr_more = MIN(nr, MAX_BATCH - nr);
+	b->nr_more = MIN(nr / 2, MAX_BATCH - nr);
 	for (uint32_t i = 0; i < nr; i++)
 		freed += take_choice(b, choices[i]);
 	unmap_batch(b);

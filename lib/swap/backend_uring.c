@@ -58,8 +58,8 @@ struct file_backend {
 	bool is_direct;                /* [const] */
 	_Atomic uint64_t size_bytes;   /* of the file, allocated; only grows */
 	_Atomic bool is_not_allocated; /* no fallocate here: writes extend the file */
-	_Atomic uint32_t nr_waits;     /* [atomic, relaxed] reads that might be spun for */
-	_Atomic uint32_t wait_ns[2];   /* [atomic, relaxed] running medians: asleep, spinning */
+	_Atomic uint32_t nr_waits;   /* [atomic, relaxed] reads of a page that might be spun for */
+	_Atomic uint32_t wait_ns[2]; /* [atomic, relaxed] running medians: asleep, spinning */
 };
 
 enum ring_state {
@@ -321,33 +321,38 @@ static uint32_t ring_spin(struct ring *r, struct file_backend *f, uint32_t nr)
 	return nr_done;
 }
 
-/* Whether to spin for a read that may be spun for. Spinning costs CPU time: level, it loses. */
-static bool will_spin(struct file_backend *f)
+/* Whether spinning is the quicker way. It costs CPU time: level, it loses. */
+static bool spins_better(struct file_backend *f)
 {
-	uint32_t n = atomic_fetch_add_explicit(&f->nr_waits, 1, memory_order_relaxed);
 	uint32_t asleep = atomic_load_explicit(&f->wait_ns[0], memory_order_relaxed);
 	uint32_t spinning = atomic_load_explicit(&f->wait_ns[1], memory_order_relaxed);
-	bool is_better = spinning + spinning / 16 < asleep;
 
+	return spinning + spinning / 16 < asleep;
+}
+
+/* Whether to spin for the next read of one page. *@ret_step: what part of a median its sample moves
+ * that by: a small one for the way in use, since while pages are written all reads are late for a
+ * while; larger ones for the other, of which there are few. */
+static bool will_spin(struct file_backend *f, uint32_t *ret_step)
+{
+	uint32_t n = atomic_fetch_add_explicit(&f->nr_waits, 1, memory_order_relaxed);
+	bool is_better = spins_better(f);
+
+	*ret_step = n < TRY_BOTH ? 16 : n % TRY_EVERY < TRY_RUN ? 8 : 64;
 	if (n < TRY_BOTH)
 		return n / TRY_RUN % 2;
 	return n % TRY_EVERY < TRY_RUN ? !is_better : is_better;
 }
 
-/*
- * A median, by steps towards each sample: how far off a late read is does not count. Small steps,
- * once there is an idea: while pages are written all reads are late for a while, and only one of
- * the two ways is seen to be.
- */
-static void note_wait(struct file_backend *f, bool spun, uint64_t ns)
+/* A median, by steps towards each sample: how far off a late read is does not count. */
+static void note_wait(struct file_backend *f, bool spun, uint64_t ns, uint32_t step)
 {
-	bool is_early = atomic_load_explicit(&f->nr_waits, memory_order_relaxed) <= TRY_BOTH;
 	uint32_t old = atomic_load_explicit(&f->wait_ns[spun], memory_order_relaxed);
-	uint32_t step = MAX(old / (is_early ? 16 : 64), 1u);
 
+	step = MAX(old / step, 1u);
 	atomic_store_explicit(&f->wait_ns[spun],
-	    !old       ? (uint32_t)MIN(ns, UINT32_MAX)
-	    : ns > old ? old + step
+	    !old       ? (uint32_t)MIN(ns, SPIN_NS)
+	    : ns > old ? MIN(old + step, SPIN_NS)
 	               : old - step,
 	    memory_order_relaxed);
 }
@@ -401,9 +406,14 @@ static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 {
 	struct file_backend *f = file_of(b);
 	bool may_spin = nr && ios[0].may_spin && !ios[0].is_write;
-	bool spin = may_spin && will_spin(f);
-	uint64_t began = may_spin ? now_ns() : 0;
+	bool is_page =
+	    may_spin && nr == 1 && ios[0].nr_iov == 1 && ios[0].iov->iov_len == PAGE_BYTES;
+	uint32_t step = 0;
+	bool spin = is_page ? will_spin(f, &step) : may_spin && spins_better(f);
 	struct ring *r = nr > 1 || spin ? ring_get_try() : NULL;
+	/* Without a ring it sleeps. To make one, which is done once, does not count. */
+	bool is_sample = is_page && spin == (r && r->state == RING_READY);
+	uint64_t began = is_sample ? now_ns() : 0;
 	int err = 0;
 
 	for (uint32_t i = 0; i < nr;) {
@@ -422,8 +432,8 @@ static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 	}
 	if (r)
 		lock_release(&r->lock);
-	if (may_spin && nr == 1)
-		note_wait(f, spin, now_ns() - began);
+	if (is_sample)
+		note_wait(f, spin, now_ns() - began, step);
 	for (uint32_t i = 0; i < nr && !err; i++)
 		err = ios[i].result;
 	return err;

@@ -111,6 +111,27 @@ Test(fd, who_never_comes_back_is_forgotten)
 	fd_open_end();
 }
 
+/* Whoever begins later is closing, whatever was seen of others before. */
+Test(fd, who_begins_later_is_not_forgotten_with_them)
+{
+	const struct timespec pause = {.tv_sec = 1, .tv_nsec = 100000000};
+
+	fd_close_begin();
+	cr_expect_not(fd_open_try());
+	nanosleep(&pause, NULL);
+	fd_close_begin(); /* beside one that never comes back */
+	cr_expect_not(fd_open_try());
+	fd_close_end();
+	cr_expect_not(fd_open_try());
+	fd_close_end();
+	nanosleep(&pause, NULL);
+	fd_close_begin(); /* nobody has opened since */
+	cr_expect_not(fd_open_try());
+	fd_close_end();
+	cr_expect(fd_open_try());
+	fd_open_end();
+}
+
 Test(fd, a_forked_child_closes_nothing)
 {
 	int status;
