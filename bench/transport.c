@@ -8,8 +8,8 @@
  * which is looked at (and so the page touched) where it arrives; what was moved out is read as
  * what was copied out is, as a pager computes a checksum.
  *
- * Exit status: 0; 1 if a page came with another's bytes; 77 without userfaultfd or UFFDIO_MOVE. A
- * page that does not come is a SIGBUS.
+ * Exit status: 0, also without userfaultfd or UFFDIO_MOVE, which one line says; 1 if a page came
+ * with another's bytes. A page that does not come is a SIGBUS.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -279,9 +279,9 @@ int main(void)
 
 	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api)) {
-		fprintf(stderr, "transport: no userfaultfd with UFFDIO_MOVE here: %s\n",
+		printf("skipped transport: no userfaultfd with UFFDIO_MOVE here: %s\n",
 		    strerror(errno));
-		return 77;
+		return 0;
 	}
 	program = map_pages();
 	copied = map_pages();
@@ -312,7 +312,9 @@ int main(void)
 	atomic_store(&ends, true);
 	pthread_join(beside, NULL);
 	if (nr_wrong)
-		fprintf(stderr, "transport: %llu pages came with other bytes\n",
+		printf("FAILED transport: %llu pages came with other bytes\n",
 		    (unsigned long long)nr_wrong);
+	else
+		puts("ok transport");
 	return nr_wrong != 0;
 }

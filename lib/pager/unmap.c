@@ -146,7 +146,8 @@ static bool take_choice(struct batch *b, struct choice c)
 
 static void sort_by_vpn(struct batch *b)
 {
-	for (uint32_t gap = b->nr / 2; gap; gap /= 2)
+	/* Gaps not of powers of two, which two interleaved runs of addresses make quadratic. */
+	for (uint32_t gap = b->nr / 2; gap; gap = gap == 2 ? 1 : gap * 5 / 11)
 		for (uint32_t i = gap; i < b->nr; i++) {
 			struct victim v = b->v[i];
 			uint32_t j = i;
@@ -357,8 +358,8 @@ static void settle(struct victim *v)
 /* Take the pages of the batch, all BUSY, out of the program, as far as there are buffers. */
 static void unmap_batch(struct batch *b)
 {
+	assign_buffers(b); /* in the policy's order, not by address */
 	sort_by_vpn(b);
-	assign_buffers(b);
 	protect_dirty(b);
 	save_bytes(b);
 	unmap_all(b);
