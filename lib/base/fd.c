@@ -12,35 +12,33 @@
 #define TRY_NS     1000000u
 #define LOOK_NS    1000000u
 
+#define ONE_ENDED (1ull << 16)
+
 static _Atomic uint32_t nr_opening;
-static _Atomic int32_t nr_closing;
-static _Atomic uint32_t nr_ends; /* of closing: it changes before nr_closing falls */
-/* Openers have been refused since when, because of how many, and nr_ends as it was then: while both
- * are the same, so are those who close. */
+/* How many are closing, in 16 bits, and above them how often one has ended: while it is the same
+ * word, so are those who close. */
+static _Atomic uint64_t closers;
+/* Openers have been refused since when, in 24 bits, and above them the word as it was then. */
 static _Atomic uint64_t refused;
 
-static uint64_t refusal(uint32_t ends, int32_t closing, uint32_t ms)
+static int16_t nr_closing(uint64_t word)
 {
-	return (uint64_t)ends << 40 | (uint64_t)(uint16_t)closing << 24 | (ms & 0xffffff);
+	return (int16_t)word; /* -1 for a child forked inside a close */
 }
 
 bool fd_open_try(void)
 {
-	/* Before looking for closers: what is noted of one that ends meanwhile is void. */
-	uint32_t ends = atomic_load(&nr_ends);
-
 	/* Pairs with fd_close_begin(): one of the two sees the other. */
 	atomic_fetch_add(&nr_opening, 1);
-	int32_t closing = atomic_load(&nr_closing);
-	if (closing <= 0)
+	uint64_t word = atomic_load(&closers);
+	if (nr_closing(word) <= 0)
 		return true;
 	uint64_t was = atomic_load(&refused);
-	uint32_t now_ms = (uint32_t)(now_ns() >> 20); /* read after what it is compared to */
-	bool is_new = was >> 24 != refusal(ends, closing, 0) >> 24;
+	uint64_t now_ms = now_ns() >> 20; /* read after what it is compared to */
 
-	if (is_new)
-		atomic_store(&refused, refusal(ends, closing, now_ms));
-	else if (((now_ms - was) & 0xffffff) > NEVER_BACK && atomic_load(&nr_ends) == ends)
+	if (was >> 24 != (word << 24) >> 24)
+		atomic_store(&refused, word << 24 | (now_ms & 0xffffff));
+	else if (((now_ms - was) & 0xffffff) > NEVER_BACK)
 		return true;
 	fd_open_end();
 	return false;
@@ -62,7 +60,8 @@ void fd_open_begin(void)
 void fd_open_end(void)
 {
 	/* Without closers nobody can be waiting: they count themselves in first. */
-	if (atomic_fetch_sub(&nr_opening, 1) == 1 && UNLIKELY(atomic_load(&nr_closing) > 0))
+	if (atomic_fetch_sub(&nr_opening, 1) == 1 &&
+	    UNLIKELY(nr_closing(atomic_load(&closers)) > 0))
 		futex_wake(&nr_opening, INT32_MAX);
 }
 
@@ -70,7 +69,7 @@ void fd_close_begin(void)
 {
 	uint32_t n;
 
-	atomic_fetch_add(&nr_closing, 1);
+	atomic_fetch_add(&closers, 1);
 	/* New openers give up from now on. */
 	while (UNLIKELY(n = atomic_load(&nr_opening)))
 		futex_wait(&nr_opening, n, LOOK_NS);
@@ -78,13 +77,11 @@ void fd_close_begin(void)
 
 void fd_close_end(void)
 {
-	atomic_fetch_add(&nr_ends, 1);
-	atomic_fetch_sub(&nr_closing, 1);
+	atomic_fetch_add(&closers, ONE_ENDED - 1);
 }
 
 void fd_after_fork(void)
 {
-	atomic_store(&nr_closing, 0);
+	atomic_store(&closers, (atomic_load(&closers) / ONE_ENDED + 1) * ONE_ENDED);
 	atomic_store(&nr_opening, 0);
-	atomic_fetch_add(&nr_ends, 1);
 }

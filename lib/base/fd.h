@@ -25,7 +25,7 @@
  * Begin to open. Return: false if somebody may be closing something: nothing has begun then. Who
  * has been closing for a second, while nobody else began or ended, is taken to be done with it: a
  * close in the kernel frees its number first, and one that was left by longjmp or cancelled never
- * comes back.
+ * comes back. (Beside one of those and others that close all the time, this does without.)
  * Context: fault; nothing that can wait until fd_open_end().
  */
 bool fd_open_try(void);

@@ -120,9 +120,11 @@ int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access
 	return 0;
 }
 
-/* As many of @runs as process_madvise() takes, IOV_MAX at a time. Return: how many of them are
- * done;
- * *@ret_is_refused: it answered an error. */
+/*
+ * As many of @runs as process_madvise() takes, IOV_MAX at a time. Return: how many of them are
+ * done.
+ * *@ret_is_refused: it answered an error at once, for another reason than memory.
+ */
 static uint32_t drop_vectored(const struct iovec *runs, uint32_t nr, bool *ret_is_refused)
 {
 	uint32_t done = 0;
@@ -134,10 +136,9 @@ static uint32_t drop_vectored(const struct iovec *runs, uint32_t nr, bool *ret_i
 			total += runs[done + i].iov_len;
 		long bytes = sys_call5(SYS_process_madvise, PIDFD_SELF_GROUP, (long)(runs + done),
 		    n, MADV_DONTNEED, 0);
-		*ret_is_refused = bytes < 0;
+		*ret_is_refused = bytes < 0 && bytes != -ENOMEM && !done;
 		if (bytes != (long)total)
-			break; /* A part may be done: doing it again is harmless, the pages are
-			          ours. */
+			break; /* A part may be done: the pages are ours, once more does no harm. */
 	}
 	return done;
 }

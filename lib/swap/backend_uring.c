@@ -60,6 +60,7 @@ struct file_backend {
 	_Atomic bool is_not_allocated; /* no fallocate here: writes extend the file */
 	_Atomic uint32_t nr_waits;   /* [atomic, relaxed] reads of a page that might be spun for */
 	_Atomic uint32_t wait_ns[2]; /* [atomic, relaxed] running medians: asleep, spinning */
+	_Atomic bool spins;          /* [atomic, relaxed] the way in use */
 };
 
 enum ring_state {
@@ -321,13 +322,13 @@ static uint32_t ring_spin(struct ring *r, struct file_backend *f, uint32_t nr)
 	return nr_done;
 }
 
-/* Whether spinning is the quicker way. It costs CPU time: level, it loses. */
+/* Whether spinning is known to be the quicker way. It costs CPU time: level, it loses. */
 static bool spins_better(struct file_backend *f)
 {
 	uint32_t asleep = atomic_load_explicit(&f->wait_ns[0], memory_order_relaxed);
 	uint32_t spinning = atomic_load_explicit(&f->wait_ns[1], memory_order_relaxed);
 
-	return spinning + spinning / 16 < asleep;
+	return spinning && spinning + spinning / 16 < asleep;
 }
 
 /* Whether to spin for the next read of one page. *@ret_step: what part of a median its sample moves
@@ -336,12 +337,15 @@ static bool spins_better(struct file_backend *f)
 static bool will_spin(struct file_backend *f, uint32_t *ret_step)
 {
 	uint32_t n = atomic_fetch_add_explicit(&f->nr_waits, 1, memory_order_relaxed);
-	bool is_better = spins_better(f);
+	bool is_try = n % TRY_EVERY < TRY_RUN;
 
-	*ret_step = n < TRY_BOTH ? 16 : n % TRY_EVERY < TRY_RUN ? 8 : 64;
+	*ret_step = n < TRY_BOTH ? 16 : is_try ? 8 : 64;
 	if (n < TRY_BOTH)
 		return n / TRY_RUN % 2;
-	return n % TRY_EVERY < TRY_RUN ? !is_better : is_better;
+	/* Decided after a try, not in the middle of one. */
+	if (n == TRY_BOTH || n % TRY_EVERY == TRY_RUN)
+		atomic_store_explicit(&f->spins, spins_better(f), memory_order_relaxed);
+	return is_try != atomic_load_explicit(&f->spins, memory_order_relaxed);
 }
 
 /* A median, by steps towards each sample: how far off a late read is does not count. */
@@ -409,7 +413,8 @@ static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 	bool is_page =
 	    may_spin && nr == 1 && ios[0].nr_iov == 1 && ios[0].iov->iov_len == PAGE_BYTES;
 	uint32_t step = 0;
-	bool spin = is_page ? will_spin(f, &step) : may_spin && spins_better(f);
+	bool spin = is_page ? will_spin(f, &step)
+	                    : may_spin && atomic_load_explicit(&f->spins, memory_order_relaxed);
 	struct ring *r = nr > 1 || spin ? ring_get_try() : NULL;
 	/* Without a ring it sleeps. To make one, which is done once, does not count. */
 	bool is_sample = is_page && spin == (r && r->state == RING_READY);
