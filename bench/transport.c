@@ -35,12 +35,6 @@
 #define BATCH            512u /* of pages that are taken away by one call */
 #define PIDFD_SELF_GROUP (-10001)
 
-struct move {
-	uint64_t to, from, len, mode;
-	int64_t moved;
-};
-#define UFFDIO_MOVE_CALL _IOWR(UFFDIO, 0x05, struct move)
-
 /* One pool for each way: a page that was moved is a new mapping to the next copy. */
 static char *program, *copied, *moved;
 static uint32_t order[NR_PAGES];
@@ -90,12 +84,12 @@ static void move(char *to, const char *from)
 	bool again = false;
 
 	while (done < len) {
-		struct move m = {
-		    .to = (uintptr_t)to + done, .from = (uintptr_t)from + done, .len = len - done};
-		int err = ioctl(uffd, UFFDIO_MOVE_CALL, &m) ? errno : 0;
+		struct uffdio_move m = {
+		    .dst = (uintptr_t)to + done, .src = (uintptr_t)from + done, .len = len - done};
+		int err = ioctl(uffd, UFFDIO_MOVE, &m) ? errno : 0;
 
-		if (m.moved > 0)
-			done += (uint64_t)m.moved;
+		if (m.move > 0)
+			done += (uint64_t)m.move;
 		else if (err == EEXIST && again)
 			done += PAGE;
 		else if (err && err != EAGAIN)

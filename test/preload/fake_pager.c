@@ -30,14 +30,6 @@
 #include "fault/uffd_abi.h"
 #include "pager/pager.h"
 
-#ifndef UFFDIO_MOVE
-struct uffdio_move {
-	__u64 dst, src, len, mode;
-	__s64 move;
-};
-#define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
-#endif
-
 #define REGION_BYTES ((size_t)2 << 30)
 #define NR_PAGES     (REGION_BYTES / PAGE_BYTES)
 #define SHADOW       (WINDOW_START + 2 * REGION_BYTES)
