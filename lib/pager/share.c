@@ -7,8 +7,8 @@
  * (writeback.c), which is how many frames more would have kept it, were pages replaced in LRU
  * order; what its read took, and what a fault costs beside. Looked at 40 times a second, and each
  * time an eighth is forgotten. While nothing comes back at all (a program that fills memory) there
- * is nothing to weigh, and the share grows as the tier fills, where pages come to a half or less:
- * see more(). Data that does not compress never gets in (swap/room.h), earns nothing, and its
+ * is nothing to weigh, and the share grows as the tier fills, where pages come to two fifths or
+ * less: see more(). Data that does not compress never gets in (swap/room.h), earns nothing, and its
  * faults push out what is there.
  */
 #include "pager/share_plan.h"
@@ -25,17 +25,18 @@
 #define MAX_UNASKED 16u        /* ... half of it, as long as nothing tells */
 #define MAX_PAGES   (1u << 24) /* 64 GiB */
 
-/* What a fault costs beyond the read (signal, mapping, and the eviction that it brings with it),
- * and a page that is in use and was unmapped to see; in first touches as the kernel serves them,
- * which differ tenfold between machines, as faults do. Measured, roughly. */
+/* What a fault costs at most beyond the read (signal, mapping, and the eviction that it brings with
+ * it), and a page that is in use and was unmapped to see; in first touches as the kernel serves
+ * them, which differ tenfold between machines, as faults do. Measured, roughly. */
 #define FAULT_TOUCHES  4u
 #define REFILL_TOUCHES 2u
 #define NR_TOUCHES     15u /* of which the median counts */
 
 /* Fewer pages than that in the history: nothing comes back. Guess. */
-#define QUIET_READS  16u
-#define ENOUGH_TRIED 16u /* pages, to say how many compress. Guess */
-#define FORGET       8u  /* of the history, one in so many at each look */
+#define QUIET_READS    16u
+#define ENOUGH_TRIED   16u /* pages, to say how many compress. Guess */
+#define FORGET         8u  /* of the history, one in so many at each look */
+#define REFILLS_FORGET 32u
 
 /* To compress a page that is on disk already, and perhaps write it there again. Measured, roughly.
  */
@@ -57,13 +58,15 @@ static struct {
 	_Atomic uint32_t share;     /* pages */
 	/* [atomic, relaxed] see struct share_history */
 	_Atomic uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES], hits, unwritten;
-	_Atomic uint64_t hit_ns, packed_ns, raw_ns,
-	    fault_ns;             /* [atomic, relaxed] running means of one page */
-	_Atomic uint64_t nr_back; /* [atomic] pages in the history at the last look */
+	/* [atomic, relaxed] running means of one page */
+	_Atomic uint64_t hit_ns, packed_ns, raw_ns, fault_ns;
+	_Atomic uint64_t lone_ns;  /* [atomic, relaxed] ... read alone: without the read */
+	_Atomic uint64_t noted_ns; /* [atomic, relaxed] when the last read had ended */
+	_Atomic uint64_t nr_back;  /* [atomic] pages in the history at the last look */
 	/* [owner: who looks] */
 	uint64_t hits_before, offers_before, tried_before, fitting_before, bytes_before;
 	uint64_t refills_before, evictions_before, writes_before;
-	uint64_t refill_ns, writes, saved, spent;
+	uint64_t refills, evictions, writes, saved, spent;
 	uint32_t packed_bytes, packable;
 } sh;
 
@@ -75,13 +78,14 @@ static void set_share(uint32_t pages)
 
 static void look_if_due(void);
 
-/* Whether a frame of the tier has held two pages and more so far. */
+/* Whether a frame of the tier has held two and a half pages and more so far. Where it holds fewer,
+ * filling memory waits for the compressor, and little is lost by a late start. Guess. */
 static bool packs_well(void)
 {
 	struct swap_stats s;
 
 	swap_stats(pg.swap, &s);
-	return s.fitting_bytes * 2 <= s.fitting_pages << PAGE_SHIFT;
+	return s.fitting_bytes * 5 <= s.fitting_pages * PAGE_BYTES * 2;
 }
 
 /*
@@ -189,6 +193,7 @@ int share_init(void)
 	atomic_store(&sh.packed_ns, 70000);
 	atomic_store(&sh.raw_ns, 70000);
 	atomic_store(&sh.fault_ns, FAULT_TOUCHES * sh.touch_ns);
+	atomic_store(&sh.lone_ns, FAULT_TOUCHES * sh.touch_ns);
 	sh.packed_bytes = PAGE_BYTES / 2;
 	set_share(MIN(nr / 8, sh.max));
 	return 0;
@@ -206,6 +211,30 @@ static void mean_add(_Atomic uint64_t *mean, uint64_t ns)
 static void count(_Atomic uint64_t *counter)
 {
 	atomic_fetch_add_explicit(counter, 1u << SHARE_COUNT_SHIFT, memory_order_relaxed);
+}
+
+/* From disk, compressed or not. The time of the way that is not taken becomes that of the other,
+ * slowly: it is from when the disk was busier, or a guess. */
+static void note_disk(bool is_packed, uint64_t ns)
+{
+	_Atomic uint64_t *mean = is_packed ? &sh.packed_ns : &sh.raw_ns;
+	_Atomic uint64_t *other = is_packed ? &sh.raw_ns : &sh.packed_ns;
+
+	mean_add(mean, ns);
+	uint64_t old = atomic_load_explicit(other, memory_order_relaxed);
+	uint64_t now = atomic_load_explicit(mean, memory_order_relaxed);
+	atomic_store_explicit(other, old - old / 256 + now / 256, memory_order_relaxed);
+}
+
+/* From the end of a read to the begin of the next, while the program does little else but fault;
+ * and a touch's worth for unmapping the page that has to go. */
+static void note_lone(uint64_t ns)
+{
+	uint64_t now = now_ns(), least = sh.touch_ns, most = FAULT_TOUCHES * least;
+	uint64_t before = atomic_exchange_explicit(&sh.noted_ns, now, memory_order_relaxed);
+	uint64_t gap = now - MIN(before + ns, now);
+
+	mean_add(&sh.lone_ns, MIN(MAX(gap, least) + least, most));
 }
 
 /* Return: what is left of @count. */
@@ -253,20 +282,19 @@ static void note_tried(const struct swap_stats *s)
 		sh.packed_bytes = (uint32_t)((sh.packed_bytes + bytes / nr_fit) / 2);
 }
 
-/* What a step more of frames would have saved of the refills. A policy that finds out about use by
- * unmapping asks all the pages in use for each that is not: of F frames H in use, R = H / (F - H)
- * refills for each eviction, which a step more makes fewer by R (1 + R) step / F. */
-static void note_refills(uint32_t taken)
+/* Evictions come in batches, far apart: only sums over many looks tell how many refills there are
+ * for each. */
+static void note_refills(void)
 {
 	const struct fl_process *p = pg.telemetry.p;
 	uint64_t nr = since(atomic_load(&p->minor_refill), &sh.refills_before);
 	uint64_t nr_evictions = since(
 	    atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty), &sh.evictions_before);
-	uint64_t frames = pg.frames.nr_frames - MIN(taken, sh.max);
 
-	uint64_t fewer = nr + nr * nr / MAX(nr_evictions, 1u);
-	sh.refill_ns += MIN(fewer * sh.step / frames, nr) * REFILL_TOUCHES * sh.touch_ns;
-	sh.refill_ns -= sh.refill_ns / FORGET;
+	sh.refills += nr << SHARE_COUNT_SHIFT;
+	sh.refills -= sh.refills / REFILLS_FORGET;
+	sh.evictions += nr_evictions << SHARE_COUNT_SHIFT;
+	sh.evictions -= sh.evictions / REFILLS_FORGET;
 }
 
 /* Of @nr_back pages in the history, those that were not written afterwards, in 1/256: they keep
@@ -299,7 +327,7 @@ static void look(void)
 	uint32_t taken = (uint32_t)(s.tier_bytes >> PAGE_SHIFT);
 	note_offers(&s, h.packed_ns - MIN(h.hit_ns, h.packed_ns));
 	note_tried(&s);
-	note_refills(taken);
+	note_refills();
 	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
 		h.packed[d] = forget(&sh.packed[d]);
 		h.others[d] = forget(&sh.others[d]);
@@ -308,7 +336,8 @@ static void look(void)
 	h.hits = forget(&sh.hits);
 	atomic_store(&sh.nr_back, nr >> SHARE_COUNT_SHIFT);
 	h.packable = sh.packable, h.packed_bytes = sh.packed_bytes;
-	h.refill_ns = sh.refill_ns, h.clean = clean_share(nr);
+	h.refills = sh.refills, h.evictions = sh.evictions;
+	h.refill_ns = REFILL_TOUCHES * sh.touch_ns, h.clean = clean_share(nr);
 	uint32_t budget = frames_budget(), max = budget / SHARE_STEPS * MAX_SHARE;
 	uint32_t next = share_next(&h, share, taken, budget, MIN(max, sh.max));
 	if (next != share)
@@ -335,11 +364,14 @@ void share_note(const struct swap_page *page, const struct share_fact *fact)
 	bool is_hit = page->from == SWAP_FROM_TIER;
 	bool is_packed = is_hit || page->from == SWAP_FROM_PACKED;
 
-	mean_add(is_hit      ? &sh.hit_ns
-	         : is_packed ? &sh.packed_ns
-	                     : &sh.raw_ns,
-	    fact->ns / fact->nr_read);
-	mean_add(&sh.fault_ns, FAULT_TOUCHES * sh.touch_ns / fact->nr_read);
+	if (is_hit)
+		mean_add(&sh.hit_ns, fact->ns / fact->nr_read);
+	else
+		note_disk(is_packed, fact->ns / fact->nr_read);
+	if (fact->nr_read == 1)
+		note_lone(fact->ns);
+	mean_add(
+	    &sh.fault_ns, atomic_load_explicit(&sh.lone_ns, memory_order_relaxed) / fact->nr_read);
 	count(is_packed ? &sh.packed[fact->distance] : &sh.others[fact->distance]);
 	if (is_hit)
 		count(&sh.hits);

@@ -7,6 +7,9 @@
 /* Fewer pages than this came back: nothing is known. Guess. */
 #define ENOUGH (32u << SHARE_COUNT_SHIFT)
 
+/* So many evictions for each refill that says nothing about the number of frames: R0. Guess. */
+#define STRAY 4u
+
 struct plan {
 	const struct share_history *h;
 	uint64_t budget, frames; /* the program's, now */
@@ -78,6 +81,22 @@ static void measure(struct plan *p, uint64_t taken)
 	p->surplus = (int64_t)MIN(MAX(expected, least), most) - (int64_t)expected;
 }
 
+/*
+ * What the refills would cost that come with @nr evictions from @frames. A policy that finds out
+ * about use by unmapping meets a page in use now and then, however many frames there are: R0. Where
+ * it meets more, it asks all the pages in use for each that is not: of F frames H in use, it makes
+ * R = H / (F - H) refills for each eviction; so R tells H.
+ */
+static uint64_t refill_cost(const struct plan *p, uint64_t frames, uint64_t nr)
+{
+	const struct share_history *h = p->h;
+	uint64_t some = MIN(h->refills, h->evictions / STRAY), more = h->refills - some;
+	uint64_t in_use = p->frames * more / MAX(more + h->evictions, 1u);
+	uint64_t idle = MAX(frames - MIN(in_use, frames), frames / 32 + 1);
+
+	return (nr * some / MAX(h->evictions, 1u) + nr * in_use / idle) * h->refill_ns;
+}
+
 /* What the pages that came back would have cost with @pages for the tier. */
 static uint64_t cost(const struct plan *p, uint64_t pages)
 {
@@ -106,9 +125,10 @@ static uint64_t cost(const struct plan *p, uint64_t pages)
 	uint64_t packed_ns = MAX(h->packed_ns, h->raw_ns), raw_ns = MIN(h->packed_ns, h->raw_ns);
 	if (pages <= SHARE_MIN)
 		packed_ns = raw_ns;
-	uint64_t ns = (nr_hits + nr_packed + nr_raw) * h->fault_ns + nr_hits * h->hit_ns +
-	              nr_packed * packed_ns + nr_raw * raw_ns;
-	return (ns >> SHARE_COUNT_SHIFT) + h->refill_ns * pages / step;
+	uint64_t nr = nr_hits + nr_packed + nr_raw;
+	uint64_t ns = nr * h->fault_ns + nr_hits * h->hit_ns + nr_packed * packed_ns +
+	              nr_raw * raw_ns + refill_cost(p, frames, nr);
+	return ns >> SHARE_COUNT_SHIFT;
 }
 
 /* The cheapest from where it is, @taken, in steps up or down to @end, into *best. */

@@ -37,11 +37,13 @@ struct share_history {
 	uint64_t hits;              /* of `packed`: were in the tier; in 1/256 */
 	uint64_t hit_ns, fault_ns;  /* of a page: from the tier, and beside any read */
 	uint64_t packed_ns, raw_ns; /* ... from disk, compressed, and as it is */
-	uint64_t refill_ns;         /* that a step more of frames would save of refills */
-	uint32_t footprint;         /* pages that have bytes */
-	uint32_t packable;          /* of the pages written, in 1/256 */
-	uint32_t packed_bytes;      /* what a page that compresses comes to, on average */
-	uint32_t clean;             /* evictions of pages with a copy, in 1/256 of all */
+	/* A page in use was unmapped to see: how often, beside how many evictions, in 1/256; and
+	 * what one such refill costs. */
+	uint64_t refills, evictions, refill_ns;
+	uint32_t footprint;    /* pages that have bytes */
+	uint32_t packable;     /* of the pages written, in 1/256 */
+	uint32_t packed_bytes; /* what a page that compresses comes to, on average */
+	uint32_t clean;        /* evictions of pages with a copy, in 1/256 of all */
 };
 
 /*
