@@ -36,7 +36,7 @@
 #define QUIET_READS    16u
 #define ENOUGH_TRIED   16u /* pages, to say how many compress. Guess */
 #define FORGET         8u  /* of the history, one in so many at each look */
-#define REFILLS_FORGET 32u
+#define REFILLS_FORGET 32u /* ... of refills and evictions: they come in batches */
 
 /* To compress a page that is on disk already, and perhaps write it there again. Measured, roughly.
  */
@@ -76,7 +76,7 @@ static void set_share(uint32_t pages)
 	swap_tier_share(pg.swap, pages > SHARE_MIN ? pages : 0);
 }
 
-static void look_if_due(void);
+static void look_if_due(uint64_t now);
 
 /* Whether a frame of the tier has held two and a half pages and more so far. Where it holds fewer,
  * filling memory waits for the compressor, and little is lost by a late start. Guess. */
@@ -98,7 +98,7 @@ static bool more(void)
 	uint32_t share = atomic_load(&sh.share);
 
 	/* As fast as it shrinks, so that there is time to see what comes back. */
-	look_if_due();
+	look_if_due(now);
 	if (now - before < LOOK_NS || !atomic_compare_exchange_strong(&sh.grown_ns, &before, now))
 		return false;
 	if (atomic_load(&sh.nr_back) > QUIET_READS || share >= sh.step * MAX_UNASKED ||
@@ -228,9 +228,9 @@ static void note_disk(bool is_packed, uint64_t ns)
 
 /* From the end of a read to the begin of the next, while the program does little else but fault;
  * and a touch's worth for unmapping the page that has to go. */
-static void note_lone(uint64_t ns)
+static void note_lone(uint64_t ns, uint64_t now)
 {
-	uint64_t now = now_ns(), least = sh.touch_ns, most = FAULT_TOUCHES * least;
+	uint64_t least = sh.touch_ns, most = FAULT_TOUCHES * least;
 	uint64_t before = atomic_exchange_explicit(&sh.noted_ns, now, memory_order_relaxed);
 	uint64_t gap = now - MIN(before + ns, now);
 
@@ -282,6 +282,13 @@ static void note_tried(const struct swap_stats *s)
 		sh.packed_bytes = (uint32_t)((sh.packed_bytes + bytes / nr_fit) / 2);
 }
 
+/* Add @nr to a sum in 1/256, and forget one in @one_in of it. */
+static void sum_add(uint64_t *sum, uint64_t nr, uint32_t one_in)
+{
+	*sum += nr << SHARE_COUNT_SHIFT;
+	*sum -= *sum / one_in;
+}
+
 /* Evictions come in batches, far apart: only sums over many looks tell how many refills there are
  * for each. */
 static void note_refills(void)
@@ -291,10 +298,8 @@ static void note_refills(void)
 	uint64_t nr_evictions = since(
 	    atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty), &sh.evictions_before);
 
-	sh.refills += nr << SHARE_COUNT_SHIFT;
-	sh.refills -= sh.refills / REFILLS_FORGET;
-	sh.evictions += nr_evictions << SHARE_COUNT_SHIFT;
-	sh.evictions -= sh.evictions / REFILLS_FORGET;
+	sum_add(&sh.refills, nr, REFILLS_FORGET);
+	sum_add(&sh.evictions, nr_evictions, REFILLS_FORGET);
 }
 
 /* Of @nr_back pages in the history, those that were not written afterwards, in 1/256: they keep
@@ -303,8 +308,7 @@ static uint32_t clean_share(uint64_t nr_back)
 {
 	uint64_t writes = since(atomic_load(&pg.telemetry.p->minor_write), &sh.writes_before);
 
-	sh.writes += writes << SHARE_COUNT_SHIFT;
-	sh.writes -= sh.writes / FORGET;
+	sum_add(&sh.writes, writes, FORGET);
 	uint64_t unwritten = forget(&sh.unwritten);
 	unwritten -= MIN(sh.writes, unwritten);
 	return nr_back ? (uint32_t)MIN(unwritten * 256 / nr_back, 256u) : 0;
@@ -344,9 +348,9 @@ static void look(void)
 		set_share(next);
 }
 
-static void look_if_due(void)
+static void look_if_due(uint64_t now)
 {
-	uint64_t before = atomic_load(&sh.looked_ns), now = now_ns();
+	uint64_t before = atomic_load(&sh.looked_ns);
 
 	if (now - before >= LOOK_NS && atomic_compare_exchange_strong(&sh.looked_ns, &before, now))
 		look();
@@ -364,12 +368,14 @@ void share_note(const struct swap_page *page, const struct share_fact *fact)
 	bool is_hit = page->from == SWAP_FROM_TIER;
 	bool is_packed = is_hit || page->from == SWAP_FROM_PACKED;
 
+	uint64_t ns = fact->ns / fact->nr_read, now = now_ns();
+
 	if (is_hit)
-		mean_add(&sh.hit_ns, fact->ns / fact->nr_read);
+		mean_add(&sh.hit_ns, ns);
 	else
-		note_disk(is_packed, fact->ns / fact->nr_read);
+		note_disk(is_packed, ns);
 	if (fact->nr_read == 1)
-		note_lone(fact->ns);
+		note_lone(ns, now);
 	mean_add(
 	    &sh.fault_ns, atomic_load_explicit(&sh.lone_ns, memory_order_relaxed) / fact->nr_read);
 	count(is_packed ? &sh.packed[fact->distance] : &sh.others[fact->distance]);
@@ -377,7 +383,7 @@ void share_note(const struct swap_page *page, const struct share_fact *fact)
 		count(&sh.hits);
 	if (!fact->is_writable)
 		count(&sh.unwritten);
-	look_if_due();
+	look_if_due(now);
 }
 
 bool share_trim(void)

@@ -336,8 +336,11 @@ Test(share, falls_and_rises_within_a_second)
 
 Test(share, is_left_alone_while_nothing_comes_back)
 {
-	struct share_history h = {
-	    .hit_ns = 3000, .packed_ns = 70000, .raw_ns = 70000, .fault_ns = 10000, .footprint = 1};
+	struct share_history h = {.hit_ns = costs.hit,
+	    .packed_ns = costs.disk,
+	    .raw_ns = costs.disk,
+	    .fault_ns = costs.fault,
+	    .footprint = 1};
 
 	cr_expect_eq(share_next(&h, 5 * STEP, STEP, BUDGET, LARGEST), 5 * STEP);
 }
