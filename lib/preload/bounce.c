@@ -205,6 +205,18 @@ void *bounce_alloc(struct bounce *b, size_t bytes)
 	return t->arena + at;
 }
 
+void *bounce_alloc_ending(struct bounce *b, size_t bytes)
+{
+	struct bounce_thread *t = b->thread;
+	size_t len = page_round_up(bytes);
+
+	drop_above(t, b->use);
+	char *mem = alloc_big(t, &t->uses[b->use], len + PAGE_BYTES);
+	if (!mem || sys_call3(SYS_mprotect, (long)(mem + len), (long)PAGE_BYTES, PROT_NONE))
+		return NULL;
+	return mem + len - bytes;
+}
+
 void bounce_end(struct bounce *b)
 {
 	uses_drop(b->thread, b->use);

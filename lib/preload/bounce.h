@@ -41,6 +41,10 @@ int bounce_begin_here(struct bounce *b);
  */
 void *bounce_alloc(struct bounce *b, size_t bytes);
 
+/* The same, not aligned, and nobody may use what follows it: there the kernel fails, as at the end
+ * of the program's own memory. */
+void *bounce_alloc_ending(struct bounce *b, size_t bytes);
+
 void bounce_end(struct bounce *b);
 
 /*

@@ -81,7 +81,8 @@ struct guard_iov;
 /* Whether a call that reads (@is_write: writes out) @len bytes at @addr comes to an end of what the
  * program may use there. */
 bool guard_has_end(uintptr_t addr, size_t len, bool is_write);
-bool guard_iov_has_end(const struct guard_iov *x, bool is_write);
+/* How many bytes of the buffers, from the first, such a call may use before that end. */
+size_t guard_iov_reach(const struct guard_iov *x, bool is_write);
 
 /* Return: how many bytes at the end could not be copied. Context: any. */
 size_t guard_copy(void *dst, const void *src, size_t len);

@@ -23,7 +23,6 @@
 #define APPEND_BYTES ((size_t)16 << 20) /* most unmanaged memory that one transfer may cost */
 #define MAX_RW_BYTES ((size_t)INT_MAX & ~PAGE_MASK) /* the kernel's own limit */
 #define MAX_IOV      1024u
-#define MAX_RETRIES  8 /* of a call that most likely has to fail */
 
 struct io {
 	struct guard_iov data;
@@ -213,14 +212,6 @@ static long do_piece(struct io *io, void *buf, size_t len, size_t done, bool *re
 	return stored ? (long)stored : -EFAULT;
 }
 
-bool guard_iov_has_end(const struct guard_iov *x, bool is_write)
-{
-	for (unsigned long i = 0; i < x->nr; i++)
-		if (guard_has_end((uintptr_t)x->v[i].iov_base, x->v[i].iov_len, is_write))
-			return true;
-	return false;
-}
-
 /* What a file loses nothing by is done in pieces, up to the end. */
 static bool is_whole(int fd)
 {
@@ -249,41 +240,47 @@ bool guard_has_end(uintptr_t addr, size_t len, bool is_write)
 	       pager_reach(addr, len, prot_needed(is_write)) < len;
 }
 
+size_t guard_iov_reach(const struct guard_iov *x, bool is_write)
+{
+	size_t reach = 0;
+
+	for (unsigned long i = 0; i < x->nr && reach < x->total; i++) {
+		uintptr_t base = (uintptr_t)x->v[i].iov_base;
+		size_t len = MIN(x->v[i].iov_len, x->total - reach);
+
+		if (guard_has_end(base, len, is_write))
+			return reach + pager_reach(base, len, prot_needed(is_write));
+		reach += len;
+	}
+	return x->total;
+}
+
 /*
  * The kernel alone says what becomes of data for which there is not all of the room: it stays in a
- * pipe, is lost with a datagram. It is given the program's own memory, made present from the end.
+ * pipe, is lost with a datagram. So it meets the end itself, behind the bounce memory.
  */
-static long transfer_in_place(struct io *io)
+static long transfer_to_end(struct io *io, struct bounce *b, size_t reach)
 {
-	long result = -EFAULT;
-	bool is_again = !io->is_socket || is_stream_socket(io->fd);
+	void *buf = bounce_alloc_ending(b, reach);
 
-	for (int i = 0; i < (is_again ? MAX_RETRIES : 1) && result == -EFAULT; i++) {
-		for (unsigned long k = io->data.nr; k-- > 0;) {
-			uintptr_t start = (uintptr_t)io->data.v[k].iov_base;
-			size_t len = pager_reach(start, MIN(io->data.v[k].iov_len, SMALL_BYTES),
-			    prot_needed(io->is_write));
-
-			for (uintptr_t at = start + len; at > start;
-			     at = MAX(start, (at - 1) & ~PAGE_MASK))
-				if (io->is_write)
-					guard_touch_read(at - 1);
-				else
-					guard_touch_write(at - 1);
-		}
-		if (io->is_socket)
-			result = sys_call6(io->is_write ? SYS_sendto : SYS_recvfrom, io->fd,
-			    (long)io->one.iov_base, (long)io->one.iov_len, io->flags, 0, 0);
-		else
-			result = sys_call6(io->is_write ? SYS_pwritev2 : SYS_preadv2, io->fd,
-			    (long)io->data.v, (long)io->data.nr, io->has_offset ? io->offset : -1,
-			    0, io->flags);
-	}
-	return result;
+	if (!buf)
+		return -ENOMEM;
+	if (io->is_write)
+		reach = guard_iov_gather(&io->data, buf, reach);
+	long n = transfer_piece(io, buf, io->data.total, 0);
+	if (io->is_write || n <= 0)
+		return n;
+	size_t there = MIN((size_t)n, reach);
+	return guard_iov_scatter(&io->data, buf, there) < there ? -EFAULT : n;
 }
 
 static long transfer(struct io *io, struct bounce *b)
 {
+	size_t reach = guard_iov_reach(&io->data, io->is_write);
+
+	if (UNLIKELY(reach < io->data.total) && reach < APPEND_BYTES && is_whole(io->fd))
+		return transfer_to_end(io, b, reach);
+
 	struct plan plan = plan_transfer(io);
 	size_t size = MIN(plan.piece, io->data.total), done = 0;
 	void *buf = bounce_alloc(b, MAX(size, (size_t)1));
@@ -292,8 +289,6 @@ static long transfer(struct io *io, struct bounce *b)
 
 	if (!buf)
 		return -ENOMEM;
-	if (UNLIKELY(guard_iov_has_end(&io->data, io->is_write)) && is_whole(io->fd))
-		return transfer_in_place(io);
 	if (plan.is_claimed)
 		claim_range(io);
 	do {

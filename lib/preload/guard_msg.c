@@ -25,13 +25,14 @@
 struct msg {
 	struct msghdr user; /* as the program gave it */
 	struct guard_iov data;
+	size_t reach;     /* bytes of `data` that the program may use */
 	struct iovec all; /* `data` in one piece */
 };
 
 struct msgs {
 	const struct guard_trap *trap;
 	bool is_send, is_vector;
-	bool in_place; /* the kernel gets the program's own buffers */
+	bool in_place; /* sends from the program's own buffers */
 	unsigned nr;
 	struct msg *m;
 	struct mmsghdr *real; /* what the kernel gets */
@@ -76,9 +77,10 @@ static int load(struct msgs *s, unsigned i, size_t *bytes)
 	    guard_iov_load(&m->data, &s->bounce, (uintptr_t)m->user.msg_iov, m->user.msg_iovlen);
 	if (err)
 		return err;
+	m->reach = guard_iov_reach(&m->data, s->is_send);
 	*bytes += align16(name_bytes(&m->user)) + align16(control_bytes(&m->user));
-	if (!s->in_place)
-		*bytes += align16(m->data.total);
+	if (!s->in_place && m->reach == m->data.total)
+		*bytes += align16(m->reach);
 	return 0;
 }
 
@@ -109,12 +111,15 @@ static char *fill(struct msgs *s, unsigned i, char *mem)
 		real->msg_iov = m->data.v;
 		return mem;
 	}
-	m->all = (struct iovec){.iov_base = mem, .iov_len = m->data.total};
+	bool is_all = m->reach == m->data.total;
+	/* What becomes of a message that there is not all the room for, the kernel says. */
+	void *data = is_all ? mem : bounce_alloc_ending(&s->bounce, m->reach);
+	m->all = (struct iovec){.iov_base = data, .iov_len = m->data.total};
 	real->msg_iov = &m->all;
 	real->msg_iovlen = 1;
-	if (s->is_send && guard_iov_gather(&m->data, mem, m->data.total) < m->data.total)
+	if (!data || (s->is_send && guard_iov_gather(&m->data, data, m->reach) < m->reach))
 		return NULL;
-	return mem + align16(m->data.total);
+	return is_all ? mem + align16(m->reach) : mem;
 }
 
 static int prepare(struct msgs *s)
@@ -131,9 +136,6 @@ static int prepare(struct msgs *s)
 
 		if (err)
 			return err;
-		/* What a stream has no room for stays in it. */
-		s->in_place |=
-		    !s->is_send && !s->is_vector && guard_iov_has_end(&s->m[i].data, false);
 	}
 	char *mem = bounce_alloc(&s->bounce, bytes);
 	if (!mem)
@@ -159,9 +161,8 @@ static int finish(struct msgs *s, unsigned i, size_t len)
 		    sizeof(s->real[i].msg_len));
 	if (s->is_send)
 		return missed ? -EFAULT : 0;
-	len = MIN(len, m->data.total);
-	if (!s->in_place)
-		missed |= len - guard_iov_scatter(&m->data, m->all.iov_base, len);
+	len = MIN(len, m->reach);
+	missed |= len - guard_iov_scatter(&m->data, m->all.iov_base, len);
 	missed |= guard_copy(
 	    m->user.msg_name, real->msg_name, MIN(name_bytes(&m->user), (size_t)real->msg_namelen));
 	if (m->user.msg_control)
@@ -175,16 +176,13 @@ static int finish(struct msgs *s, unsigned i, size_t len)
 }
 
 /* From the end: where not all of it fits into RAM, the beginning is there, and is sent. */
-static void touch_data(const struct guard_iov *x, bool is_send)
+static void touch_data(const struct guard_iov *x)
 {
 	for (unsigned long i = x->nr; i-- > 0;) {
 		uintptr_t start = (uintptr_t)x->v[i].iov_base, end = start + x->v[i].iov_len;
 
 		for (uintptr_t at = end; at > start; at = MAX(start, (at - 1) & ~PAGE_MASK))
-			if (is_send)
-				guard_touch_read(at - 1);
-			else
-				guard_touch_write(at - 1);
+			guard_touch_read(at - 1);
 	}
 }
 
@@ -208,11 +206,10 @@ static long exchange(struct msgs *s)
 	if (user_timeout && guard_copy(&timeout, (void *)user_timeout, sizeof(timeout)))
 		return -EFAULT;
 	long result = -EFAULT;
-	for (int i = 0; result == -EFAULT && i < (s->in_place && s->is_send ? MAX_RETRIES : 1);
-	     i++) {
+	for (int i = 0; result == -EFAULT && i < (s->in_place ? MAX_RETRIES : 1); i++) {
 		if (s->in_place)
 			for (unsigned j = 0; j < s->nr; j++)
-				touch_data(&s->m[j].data, s->is_send);
+				touch_data(&s->m[j].data);
 		result = make_call(s, user_timeout ? (long)&timeout : 0);
 	}
 	if (user_timeout)
