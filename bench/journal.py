@@ -49,6 +49,21 @@ def sbin(argv):
     return f"{argv[0]}: {done.stderr.strip()[:200]}" if done.returncode != 0 else None
 
 
+@contextlib.contextmanager
+def whole():
+    """No signal comes between what is done here and the note of it; after both it does."""
+    late = []
+    old = {number: signal.signal(number, lambda n, frame: late.append(n))
+           for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        for number in late:
+            signal.raise_signal(number)
+
+
 def is_swap(path):
     lines = pathlib.Path("/proc/swaps").read_text().splitlines()[1:]
     return any(line.split()[0] == str(path) for line in lines if line)
@@ -115,8 +130,12 @@ def undo_zram(number):
     return f"zram{number}: {why}"
 
 
+def undo_module(name):
+    return sbin(["modprobe", "-r", name])
+
+
 UNDO = {"session": undo_session, "cgroup": undo_cgroup, "swapon": undo_swapon, "file": undo_file,
-        "write": undo_write, "zram": undo_zram}
+        "write": undo_write, "zram": undo_zram, "module": undo_module}
 LASTS = {"file"} # what outlives a reboot
 
 
@@ -124,11 +143,12 @@ class Scratch:
     """The directory and its journal, for as long as the bench runs."""
 
     def __init__(self):
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix=PREFIX, dir=PLACE))
-        # Others may read, so that a program may run as somebody else, but not write the journal.
-        self.path.chmod(0o755)
         self.entries = []
-        self.save()
+        with whole():
+            self.path = pathlib.Path(tempfile.mkdtemp(prefix=PREFIX, dir=PLACE))
+            # Others may read, so that a program may run as somebody else, but not write here.
+            self.path.chmod(0o755)
+            self.save()
 
     def save(self):
         new = self.path / "journal.new"

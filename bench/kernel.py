@@ -12,7 +12,7 @@ import threading
 import time
 
 import harness
-from journal import ZRAM_CONTROL, sbin
+from journal import ZRAM_CONTROL, sbin, whole
 
 ZSWAP = pathlib.Path("/sys/module/zswap/parameters")
 # Above any swap the machine already has: all of it must go to this one.
@@ -35,7 +35,7 @@ class Cgroup:
             if self.is_v1:
                 self.path = root / "memory" / name
             elif "memory" in (root / "cgroup.controllers").read_text().split():
-                (root / "cgroup.subtree_control").write_text("+memory")
+                self.pass_on(root / "cgroup.subtree_control")
                 self.path = root / name
             else:
                 raise Unavailable("no memory cgroup controller")
@@ -43,6 +43,12 @@ class Cgroup:
             self.path.mkdir()
         except OSError as error:
             raise Unavailable(f"cannot make a memory cgroup: {error}") from error
+
+    def pass_on(self, control):
+        """Version 2: a group has the controllers that the one above it passes on."""
+        if "memory" not in control.read_text().split():
+            self.scratch.add("write", str(control), "-memory")
+            control.write_text("+memory")
 
     def write(self, name, value):
         (self.path / name).write_text(str(value))
@@ -301,14 +307,18 @@ class Zram:
     def __init__(self, kernel, nr_bytes):
         self.kernel, self.nr_bytes = kernel, nr_bytes
         if not (ZRAM_CONTROL / "hot_add").exists():
+            kernel.scratch.add("module", "zram")
             why = sbin(["modprobe", "zram"])
+            if why is not None:
+                kernel.scratch.entries.remove(["module", "zram"])
             if not (ZRAM_CONTROL / "hot_add").exists():
                 raise Unavailable("this kernel has no zram" + (f" ({why})" if why else ""))
         try:
-            self.number = int((ZRAM_CONTROL / "hot_add").read_text())
+            with whole():
+                self.number = int((ZRAM_CONTROL / "hot_add").read_text())
+                kernel.scratch.add("zram", self.number)
         except OSError as error:
             raise Unavailable(f"cannot add a zram device: {error}") from error
-        kernel.scratch.add("zram", self.number)
         self.sys = pathlib.Path(f"/sys/block/zram{self.number}")
         self.device = f"/dev/zram{self.number}"
         self.store = self

@@ -139,8 +139,8 @@ static uint64_t get(uint64_t nr_keys, uint64_t nr)
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-	    {"footprint", 1, NULL, 'f'}, {"gets", 1, NULL, 'g'}, {"socket", 1, NULL, 's'}, {0}};
+	static const struct option longs[] = {{"footprint", 1, NULL, 'f'}, {"gets", 1, NULL, 'g'},
+	    {"socket", 1, NULL, 's'}, {"flush", 1, NULL, 'F'}, {0}};
 	uint64_t footprint = 256u << 20, gets = 200000, idle = 0;
 	const char *path = NULL;
 	int c, status;

@@ -14,7 +14,7 @@ import subprocess
 
 import harness
 import kernel
-from journal import start_time
+from journal import start_time, whole
 
 SLACK = 1 << 20 # for file pages, and what differs from round to round
 ENVIRONMENT = {"LC_ALL": "C", "PYTHONHASHSEED": "0"}
@@ -88,10 +88,11 @@ class Runner:
                 del self.env[name]
 
     def start(self, argv, out, sample):
-        program = harness.Program(argv, stdout=out, env=self.env)
-        pid = program.child.pid
-        entry = ("session", pid, start_time(pid))
-        self.scratch.add(*entry)
+        with whole():
+            program = harness.Program(argv, stdout=out, env=self.env)
+            pid = program.child.pid
+            entry = ("session", pid, start_time(pid))
+            self.scratch.add(*entry)
         try:
             return program.wait(self.args.limit, sample)
         finally:

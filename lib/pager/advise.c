@@ -332,11 +332,13 @@ size_t pager_reach(uintptr_t addr, size_t len, int prot)
 		return len;
 	uint64_t mask = sys_signals_block(false);
 	pager_enter();
+	rwlock_read(&pg.map_lock);
 	for (struct piece p; at < end; at = p.end) {
 		p = mapping_piece(at, end);
-		if (p.kind == PIECE_HOLE || (p.kind == PIECE_MANAGED && !(p.r.prot & prot)))
+		if (p.kind == PIECE_HOLE || (p.r.end && !(p.r.prot & prot)))
 			break;
 	}
+	rwlock_read_done(&pg.map_lock);
 	pager_leave();
 	sys_signals_restore(mask);
 	return at - addr;

@@ -33,7 +33,8 @@ enum arg_kind {
 	ARG_IN_BUF,    /* args[len] elements of `size` bytes, read */
 	ARG_INOUT_BUF, /* the same, perhaps written */
 	ARG_OUT_BUF, /* room for args[len] elements of `size`; the result says how many there are */
-	ARG_OUT_LEN, /* room for *(socklen_t *)args[len] bytes, which afterwards says how many */
+	ARG_OUT_LEN, /* room for *(socklen_t *)args[len] bytes, which afterwards says how many; the
+	              * kernel never writes more than `size`, if that is not 0 */
 	ARG_SIGSET,  /* signal mask of args[len] bytes */
 	ARG_SPECIAL, /* the call's own handler knows */
 	ARG_UNKNOWN, /* passed on as it is, pages touched before */
@@ -159,6 +160,9 @@ long guard_process_vm(const struct guard_trap *t);
 long guard_ioctl(const struct guard_trap *t);
 /* Transfers of stream sockets that are too large for one bounce. */
 long guard_io_stream(const struct guard_trap *t);
+/* The same of several buffers. Return: bytes or -errno. */
+long guard_io_socket(
+    int fd, bool is_send, int flags, const struct guard_iov *data, struct bounce *b);
 long guard_special(struct guard_trap *t, enum guard_special what);
 
 /* guard_plain() with other arguments than the table's. */

@@ -40,14 +40,15 @@ static void count(_Atomic uint64_t *counter)
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* The value of a length argument that is itself a pointer. Return: bytes, or -EFAULT. */
-static long length_at(const struct guard_trap *t, unsigned arg)
+/* The value of a length argument that is itself a pointer. Return: bytes, @max at most, 0 for any,
+ * or -EFAULT. */
+static long length_at(const struct guard_trap *t, unsigned arg, size_t max)
 {
 	socklen_t len;
 
 	if (guard_copy(&len, (const void *)t->args[arg], sizeof(len)))
 		return -EFAULT;
-	return (long)MIN((size_t)len, MAX_BUF);
+	return (long)MIN((size_t)len, max ?: MAX_BUF);
 }
 
 /* Bytes that argument @i needs. Return: bytes, or -errno. */
@@ -67,7 +68,7 @@ static long arg_bytes(const struct plain *p, int i)
 			n = (unsigned)n;
 		return (long)(n > MAX_BUF / a->size ? MAX_BUF : n * a->size);
 	case ARG_OUT_LEN:
-		return length_at(p->trap, a->len);
+		return length_at(p->trap, a->len, a->size);
 	default:
 		return a->size;
 	}

@@ -23,6 +23,8 @@
 #define APPEND_BYTES ((size_t)16 << 20) /* most unmanaged memory that one transfer may cost */
 #define MAX_RW_BYTES ((size_t)INT_MAX & ~PAGE_MASK) /* the kernel's own limit */
 #define MAX_IOV      1024u
+#define LOWEST_ADDR  ((uintptr_t)64 << 10) /* mappings begin there, usually: vm.mmap_min_addr */
+#define TASK_END     ((uintptr_t)1 << 47)
 
 struct io {
 	struct guard_iov data;
@@ -31,6 +33,7 @@ struct io {
 	int fd;
 	bool is_write;
 	bool is_socket;  /* sendto, recvfrom: `flags` are MSG_* */
+	bool is_spliced; /* vmsplice into a pipe: up to the end */
 	bool has_offset; /* pread, pwrite, or a range that is ours: at `offset` */
 	bool is_claimed; /* the file's own offset is behind all of it already */
 	off_t offset;
@@ -146,7 +149,8 @@ static struct plan plan_transfer(const struct io *io)
 		return whole;
 	switch (st.st_mode & S_IFMT) {
 	case S_IFREG:
-		if (io->is_write && sys_call2(SYS_fcntl, io->fd, F_GETFL) & O_APPEND)
+		if (io->is_write &&
+		    (io->flags & RWF_APPEND || sys_call2(SYS_fcntl, io->fd, F_GETFL) & O_APPEND))
 			return (struct plan){.piece = APPEND_BYTES, .is_repeated = true};
 		return (struct plan){.piece = BOUNCE_CHUNK_BYTES,
 		    .is_repeated = true,
@@ -189,6 +193,15 @@ static long transfer_piece(struct io *io, void *buf, size_t len, size_t done)
 	return sys_call3(io->is_write ? SYS_write : SYS_read, io->fd, (long)buf, (long)len);
 }
 
+/* What the kernel discards instead of storing it (TCP with MSG_TRUNC) shall be there as before. */
+static void keep_truncated(const struct io *io, void *buf, size_t len)
+{
+	struct guard_iov data = io->data;
+
+	if (UNLIKELY(io->is_socket && io->flags & MSG_TRUNC) && !io->is_write)
+		guard_iov_gather(&data, buf, len);
+}
+
 /* Transfer the next @len bytes through @buf. Return: how many, or -errno. *@ret_is_last: whether
  * to stop, because there is no more or the program's memory ends. */
 static long do_piece(struct io *io, void *buf, size_t len, size_t done, bool *ret_is_last)
@@ -200,6 +213,7 @@ static long do_piece(struct io *io, void *buf, size_t len, size_t done, bool *re
 		if (!len && wanted)
 			return -EFAULT;
 	}
+	keep_truncated(io, buf, len);
 	long n = transfer_piece(io, buf, len, done);
 	*ret_is_last = n < (long)wanted;
 	if (io->is_write || n <= 0)
@@ -210,14 +224,6 @@ static long do_piece(struct io *io, void *buf, size_t len, size_t done, bool *re
 		return n;
 	*ret_is_last = true;
 	return stored ? (long)stored : -EFAULT;
-}
-
-/* What a file loses nothing by is done in pieces, up to the end. */
-static bool is_whole(int fd)
-{
-	struct stat st;
-
-	return !sys_call2(SYS_fstat, fd, (long)&st) && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode);
 }
 
 /* Any of these will do: what can be written can be read. */
@@ -231,8 +237,16 @@ static bool can_touch(uintptr_t addr, bool is_write)
 	return is_write ? guard_touch_read(addr) : guard_touch_write(addr);
 }
 
+/* NULL and its like beside managed buffers: memory of others than us is not looked at otherwise. */
+static bool is_nowhere(uintptr_t addr, bool is_write)
+{
+	return addr >= TASK_END || (addr < LOWEST_ADDR && !can_touch(addr, is_write));
+}
+
 bool guard_has_end(uintptr_t addr, size_t len, bool is_write)
 {
+	if (len && is_nowhere(addr, is_write))
+		return true;
 	/* Of one or two pages both ends tell, without a lock. */
 	if (len && len <= PAGE_BYTES && in_window(addr) && in_window(addr + len - 1))
 		return !can_touch(addr, is_write) || !can_touch(addr + len - 1, is_write);
@@ -249,7 +263,9 @@ size_t guard_iov_reach(const struct guard_iov *x, bool is_write)
 		size_t len = MIN(x->v[i].iov_len, x->total - reach);
 
 		if (guard_has_end(base, len, is_write))
-			return reach + pager_reach(base, len, prot_needed(is_write));
+			return is_nowhere(base, is_write)
+			           ? reach
+			           : reach + pager_reach(base, len, prot_needed(is_write));
 		reach += len;
 	}
 	return x->total;
@@ -257,7 +273,8 @@ size_t guard_iov_reach(const struct guard_iov *x, bool is_write)
 
 /*
  * The kernel alone says what becomes of data for which there is not all of the room: it stays in a
- * pipe, is lost with a datagram. So it meets the end itself, behind the bounce memory.
+ * pipe and in a file, is lost with a datagram. So it meets the end itself, behind the bounce
+ * memory.
  */
 static long transfer_to_end(struct io *io, struct bounce *b, size_t reach)
 {
@@ -267,6 +284,7 @@ static long transfer_to_end(struct io *io, struct bounce *b, size_t reach)
 		return -ENOMEM;
 	if (io->is_write)
 		reach = guard_iov_gather(&io->data, buf, reach);
+	keep_truncated(io, buf, reach);
 	long n = transfer_piece(io, buf, io->data.total, 0);
 	if (io->is_write || n <= 0)
 		return n;
@@ -278,8 +296,12 @@ static long transfer(struct io *io, struct bounce *b)
 {
 	size_t reach = guard_iov_reach(&io->data, io->is_write);
 
-	if (UNLIKELY(reach < io->data.total) && reach < APPEND_BYTES && is_whole(io->fd))
-		return transfer_to_end(io, b, reach);
+	if (UNLIKELY(reach < io->data.total)) {
+		if (reach < APPEND_BYTES && !(io->is_spliced && reach))
+			return transfer_to_end(io, b, reach);
+		/* As much is in a file only, and that is read up to the end. */
+		io->data.total = reach;
+	}
 
 	struct plan plan = plan_transfer(io);
 	size_t size = MIN(plan.piece, io->data.total), done = 0;
@@ -301,22 +323,26 @@ static long transfer(struct io *io, struct bounce *b)
 	return done ? (long)done : n;
 }
 
-/* A pipe takes vmspliced pages as they are, and bounce memory is used again: copy instead. */
-static void as_splice(struct io *io, const struct guard_trap *t)
+/* A pipe takes vmspliced pages as they are, and bounce memory is used again: copy instead. Return:
+ * 0, or what the kernel says of anything else than a pipe. */
+static long as_splice(struct io *io, const struct guard_trap *t)
 {
 	long mode = sys_call2(SYS_fcntl, io->fd, F_GETFL);
+	struct stat st;
 
-	io->is_write = mode >= 0 && (mode & O_ACCMODE) != O_RDONLY;
+	if (sys_call2(SYS_fstat, io->fd, (long)&st) || !S_ISFIFO(st.st_mode))
+		return -EBADF;
+	io->is_spliced = io->is_write = mode >= 0 && (mode & O_ACCMODE) != O_RDONLY;
 	/* Not every pipe knows RWF_NOWAIT. */
 	io->flags = t->args[3] & SPLICE_F_NONBLOCK && !(mode & O_NONBLOCK) ? RWF_NOWAIT : 0;
+	return 0;
 }
 
-static void set_kind(struct io *io, const struct guard_trap *t)
+static long set_kind(struct io *io, const struct guard_trap *t)
 {
 	switch (t->nr) {
 	case SYS_vmsplice:
-		as_splice(io, t);
-		return;
+		return as_splice(io, t);
 	case SYS_preadv2:
 	case SYS_pwritev2:
 		io->flags = (int)t->args[5];
@@ -334,6 +360,7 @@ static void set_kind(struct io *io, const struct guard_trap *t)
 	io->offset = io->has_offset ? t->args[3] : 0;
 	io->is_write = t->nr == SYS_write || t->nr == SYS_pwrite64 || t->nr == SYS_writev ||
 	               t->nr == SYS_pwritev || t->nr == SYS_pwritev2;
+	return 0;
 }
 
 static bool has_array(long nr)
@@ -349,14 +376,14 @@ long guard_io(const struct guard_trap *t)
 
 	if (result)
 		return result;
-	set_kind(&io, t);
-	if (has_array(t->nr))
+	result = set_kind(&io, t);
+	if (!result && has_array(t->nr))
 		result =
 		    guard_iov_load(&io.data, &b, (uintptr_t)t->args[1], (unsigned long)t->args[2]);
-	else if ((ssize_t)t->args[2] < 0) /* the kernel looks at the descriptor first */
+	else if (!result && (ssize_t)t->args[2] < 0) /* the kernel looks at the descriptor first */
 		result =
 		    sys_call4(t->nr, t->args[0], t->args[1], t->args[2], t->args[3]) ?: -EFAULT;
-	else
+	else if (!result)
 		guard_iov_single(&io.data, &io.one, (uintptr_t)t->args[1], (size_t)t->args[2]);
 	if (!result)
 		result = transfer(&io, &b);
@@ -364,21 +391,26 @@ long guard_io(const struct guard_trap *t)
 	return result;
 }
 
-long guard_io_stream(const struct guard_trap *t)
+long guard_io_socket(
+    int fd, bool is_send, int flags, const struct guard_iov *data, struct bounce *b)
 {
 	struct io io = {
-	    .fd = (int)t->args[0],
-	    .is_write = t->nr == SYS_sendto,
-	    .is_socket = true,
-	    .flags = (int)t->args[3],
-	};
+	    .fd = fd, .is_write = is_send, .is_socket = true, .flags = flags, .data = *data};
+
+	return transfer(&io, b);
+}
+
+long guard_io_stream(const struct guard_trap *t)
+{
+	struct guard_iov data;
+	struct iovec one;
 	struct bounce b;
 	long result = bounce_begin(&b, t->sp, t->stack);
 
 	if (result)
 		return result;
-	guard_iov_single(&io.data, &io.one, (uintptr_t)t->args[1], (size_t)t->args[2]);
-	result = transfer(&io, &b);
+	guard_iov_single(&data, &one, (uintptr_t)t->args[1], (size_t)t->args[2]);
+	result = guard_io_socket((int)t->args[0], t->nr == SYS_sendto, (int)t->args[3], &data, &b);
 	bounce_end(&b);
 	return result;
 }

@@ -33,6 +33,7 @@ struct msgs {
 	const struct guard_trap *trap;
 	bool is_send, is_vector;
 	bool in_place; /* sends from the program's own buffers */
+	long flags;    /* MSG_* */
 	unsigned nr;
 	struct msg *m;
 	struct mmsghdr *real; /* what the kernel gets */
@@ -84,66 +85,86 @@ static int load(struct msgs *s, unsigned i, size_t *bytes)
 	return 0;
 }
 
-/* Lay out the contents of message @i at @mem, and copy in what is sent. Return: end, or NULL for
- * a bad address. */
-static char *fill(struct msgs *s, unsigned i, char *mem)
+/* Lay out the contents of message @i at *@mem, move that to their end, and copy in what is sent.
+ * Return: 0 or -errno. */
+static int fill(struct msgs *s, unsigned i, char **mem)
 {
 	struct msg *m = &s->m[i];
 	struct msghdr *real = &s->real[i].msg_hdr;
 
 	*real = m->user;
 	if (m->user.msg_name) {
-		real->msg_name = mem;
-		mem += align16(name_bytes(&m->user));
+		real->msg_name = *mem;
+		*mem += align16(name_bytes(&m->user));
 		if (s->is_send &&
 		    guard_copy(real->msg_name, m->user.msg_name, name_bytes(&m->user)))
-			return NULL;
+			return -EFAULT;
 	}
 	if (m->user.msg_control) {
-		real->msg_control = mem;
+		real->msg_control = *mem;
 		real->msg_controllen = control_bytes(&m->user);
-		mem += align16(real->msg_controllen);
+		*mem += align16(real->msg_controllen);
 		if (s->is_send &&
 		    guard_copy(real->msg_control, m->user.msg_control, real->msg_controllen))
-			return NULL;
+			return -EFAULT;
 	}
 	if (s->in_place) {
 		real->msg_iov = m->data.v;
-		return mem;
+		return 0;
 	}
 	bool is_all = m->reach == m->data.total;
 	/* What becomes of a message that there is not all the room for, the kernel says. */
-	void *data = is_all ? mem : bounce_alloc_ending(&s->bounce, m->reach);
+	void *data = is_all ? *mem : bounce_alloc_ending(&s->bounce, m->reach);
+	if (!data)
+		return -ENOMEM;
+	*mem += is_all ? align16(m->reach) : 0;
 	m->all = (struct iovec){.iov_base = data, .iov_len = m->data.total};
 	real->msg_iov = &m->all;
 	real->msg_iovlen = 1;
-	if (!data || (s->is_send && guard_iov_gather(&m->data, data, m->reach) < m->reach))
-		return NULL;
-	return is_all ? mem + align16(m->reach) : mem;
+	if (s->is_send)
+		return guard_iov_gather(&m->data, data, m->reach) < m->reach ? -EFAULT : 0;
+	/* What the kernel discards instead of storing it (TCP) shall be there as before. */
+	struct guard_iov copy = m->data;
+	if (UNLIKELY(s->flags & MSG_TRUNC))
+		guard_iov_gather(&copy, data, m->reach);
+	return 0;
 }
 
-static int prepare(struct msgs *s)
+/* Of several messages those before the first bad one are sent, or received. */
+static int first_only(struct msgs *s, unsigned nr_good, int err)
 {
-	size_t bytes = 16;
+	s->nr = nr_good;
+	return nr_good ? 0 : err;
+}
 
+/* Load all messages, and add what their contents need to *@bytes. */
+static int load_all(struct msgs *s, size_t *bytes)
+{
 	s->m = bounce_alloc(&s->bounce, s->nr * sizeof(*s->m) + 1);
 	s->real = bounce_alloc(&s->bounce, s->nr * sizeof(*s->real) + 1);
 	if (!s->m || !s->real)
 		return -ENOMEM;
 	memset(s->real, 0, s->nr * sizeof(*s->real));
 	for (unsigned i = 0; i < s->nr; i++) {
-		int err = load(s, i, &bytes);
+		int err = load(s, i, bytes);
 
 		if (err)
-			return err;
+			return first_only(s, i, err);
 	}
+	return 0;
+}
+
+static int fill_all(struct msgs *s, size_t bytes)
+{
 	char *mem = bounce_alloc(&s->bounce, bytes);
+
 	if (!mem)
 		return -ENOMEM;
 	for (unsigned i = 0; i < s->nr; i++) {
-		mem = fill(s, i, mem);
-		if (!mem)
-			return -EFAULT;
+		int err = fill(s, i, &mem);
+
+		if (err)
+			return first_only(s, i, err);
 	}
 	return 0;
 }
@@ -195,12 +216,27 @@ static long make_call(struct msgs *s, long timeout)
 	return sys_call3(s->trap->nr, a[0], (long)&s->real[0].msg_hdr, a[2]);
 }
 
+/* Much, and nothing but data, is sent as by send(): a stream takes it in pieces. */
+static bool is_long_send(const struct msgs *s)
+{
+	const struct msg *m = s->m;
+
+	return s->trap->nr == SYS_sendmsg && !s->in_place && m->data.total > SMALL_BYTES &&
+	       !m->user.msg_name && !m->user.msg_control;
+}
+
 static long exchange(struct msgs *s)
 {
 	struct timespec timeout;
 	long user_timeout = s->trap->nr == SYS_recvmmsg ? s->trap->args[4] : 0;
-	int err = prepare(s);
+	size_t bytes = 16;
+	int err = load_all(s, &bytes);
 
+	if (!err && is_long_send(s))
+		return guard_io_socket(
+		    (int)s->trap->args[0], true, (int)s->flags, &s->m->data, &s->bounce);
+	if (!err)
+		err = fill_all(s, bytes);
 	if (err)
 		return err;
 	if (user_timeout && guard_copy(&timeout, (void *)user_timeout, sizeof(timeout)))
@@ -226,39 +262,44 @@ static long exchange(struct msgs *s)
 static long with_headers(const struct guard_trap *t)
 {
 	bool is_vector = t->nr == SYS_sendmmsg || t->nr == SYS_recvmmsg;
-	long flags = is_vector ? t->args[3] : t->args[2];
 	struct msgs s = {
 	    .trap = t,
 	    .is_send = t->nr == SYS_sendmsg || t->nr == SYS_sendmmsg,
 	    .is_vector = is_vector,
 	    .nr = is_vector ? MIN((unsigned)t->args[2], MAX_MSGS) : 1,
+	    .flags = is_vector ? t->args[3] : t->args[2],
 	};
 	long result = bounce_begin(&s.bounce, t->sp, t->stack);
 
 	if (result)
 		return result;
-	s.in_place = s.is_send && flags & MSG_ZEROCOPY;
+	s.in_place = s.is_send && s.flags & MSG_ZEROCOPY;
 	result = exchange(&s);
 	bounce_end(&s.bounce);
 	return result;
 }
 
-/* sendto() is sendmsg() of one buffer. */
-static long send_zerocopy(const struct guard_trap *t)
+/* sendto() and recvfrom() as sendmsg() and recvmsg() of one buffer. */
+static long as_message(const struct guard_trap *t)
 {
+	bool is_send = t->nr == SYS_sendto;
 	struct iovec one = {.iov_base = (void *)t->args[1], .iov_len = (size_t)t->args[2]};
-	struct msghdr header = {
-	    .msg_name = (void *)t->args[4],
-	    .msg_namelen = t->args[4] ? (socklen_t)t->args[5] : 0,
-	    .msg_iov = &one,
-	    .msg_iovlen = 1,
-	};
+	struct msghdr header = {.msg_name = (void *)t->args[4], .msg_iov = &one, .msg_iovlen = 1};
 	struct guard_trap message = *t;
 
-	message.nr = SYS_sendmsg;
+	if (is_send)
+		header.msg_namelen = t->args[4] ? (socklen_t)t->args[5] : 0;
+	else if (t->args[4] && guard_copy(&header.msg_namelen, (const void *)t->args[5],
+	                           sizeof(header.msg_namelen)))
+		return -EFAULT;
+	message.nr = is_send ? SYS_sendmsg : SYS_recvmsg;
 	message.args[1] = (long)&header;
 	message.args[2] = t->args[3];
-	return with_headers(&message);
+	long n = with_headers(&message);
+	if (n >= 0 && !is_send && t->args[4] &&
+	    guard_copy((void *)t->args[5], &header.msg_namelen, sizeof(header.msg_namelen)))
+		return -EFAULT;
+	return n;
 }
 
 long guard_msg(const struct guard_trap *t)
@@ -266,17 +307,17 @@ long guard_msg(const struct guard_trap *t)
 	static const struct guard_arg send_args[NR_ARGS] = {
 	    [1] = {ARG_IN_BUF, 2, 1}, [4] = {ARG_IN_BUF, 5, 1}};
 	static const struct guard_arg recv_args[NR_ARGS] = {
-	    [1] = {ARG_OUT_BUF, 2, 1}, [4] = {ARG_OUT_LEN, 5, 1}, [5] = {ARG_INOUT, 0, 4}};
+	    [1] = {ARG_OUT_BUF, 2, 1}, [4] = {ARG_OUT_LEN, 5, MAX_NAME}, [5] = {ARG_INOUT, 0, 4}};
+	bool is_send = t->nr == SYS_sendto;
 
-	if (t->nr != SYS_sendto && t->nr != SYS_recvfrom)
+	if (!is_send && t->nr != SYS_recvfrom)
 		return with_headers(t);
-	if (t->nr == SYS_sendto && t->args[3] & MSG_ZEROCOPY)
-		return send_zerocopy(t);
-	if (!t->args[4] &&
-	    ((size_t)t->args[2] > SMALL_BYTES ||
-	        guard_has_end((uintptr_t)t->args[1], (size_t)t->args[2], t->nr == SYS_sendto)))
-		return guard_io_stream(t);
-	return guard_with(t, t->nr == SYS_sendto ? send_args : recv_args);
+	if (is_send && t->args[3] & MSG_ZEROCOPY)
+		return as_message(t);
+	if ((!is_send && t->args[3] & MSG_TRUNC) || (size_t)t->args[2] > SMALL_BYTES ||
+	    guard_has_end((uintptr_t)t->args[1], (size_t)t->args[2], is_send))
+		return t->args[4] ? as_message(t) : guard_io_stream(t);
+	return guard_with(t, is_send ? send_args : recv_args);
 }
 
 /* Within one process no page need be there for longer than it takes to copy it. */

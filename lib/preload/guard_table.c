@@ -7,6 +7,7 @@
  * Addresses that the kernel keeps for later (set_tid_address, set_robust_list, rseq) count as
  * values, and so does the stack of clone. Calls that are not listed are ARG_UNKNOWN throughout.
  */
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "preload/guard.h"
@@ -63,7 +64,11 @@
 	}
 #define OUT_LEN(len)                \
 	{                           \
-		ARG_OUT_LEN, len, 1 \
+		ARG_OUT_LEN, len, 0 \
+	}
+#define SOCKET_NAME(len)                                          \
+	{                                                         \
+		ARG_OUT_LEN, len, sizeof(struct sockaddr_storage) \
 	}
 #define SIGSET(len)                \
 	{                          \
@@ -120,7 +125,7 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	CALL(sendfile, VALUE, VALUE, INOUT(8)),
 	NO_POINTER(socket),
 	CALL(connect, VALUE, IN_BUF(2, 1)),
-	CALL(accept, VALUE, OUT_LEN(2), INOUT(4)),
+	CALL(accept, VALUE, SOCKET_NAME(2), INOUT(4)),
 	SPECIAL_CALL(sendto, MSG, VALUE, SPECIAL, VALUE, VALUE, SPECIAL),
 	SPECIAL_CALL(recvfrom, MSG, VALUE, SPECIAL, VALUE, VALUE, SPECIAL, SPECIAL),
 	SPECIAL_CALL(sendmsg, MSG, VALUE, SPECIAL),
@@ -128,8 +133,8 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	NO_POINTER(shutdown),
 	CALL(bind, VALUE, IN_BUF(2, 1)),
 	NO_POINTER(listen),
-	CALL(getsockname, VALUE, OUT_LEN(2), INOUT(4)),
-	CALL(getpeername, VALUE, OUT_LEN(2), INOUT(4)),
+	CALL(getsockname, VALUE, SOCKET_NAME(2), INOUT(4)),
+	CALL(getpeername, VALUE, SOCKET_NAME(2), INOUT(4)),
 	CALL(socketpair, VALUE, VALUE, VALUE, INOUT(8)),
 	CALL(setsockopt, VALUE, VALUE, VALUE, IN_BUF(4, 1)),
 	CALL(getsockopt, VALUE, VALUE, VALUE, OUT_LEN(4), INOUT(4)),
@@ -352,7 +357,7 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	NO_POINTER(fallocate),
 	CALL(timerfd_settime, VALUE, VALUE, IN(32), INOUT(32)),
 	CALL(timerfd_gettime, VALUE, INOUT(32)),
-	CALL(accept4, VALUE, OUT_LEN(2), INOUT(4)),
+	CALL(accept4, VALUE, SOCKET_NAME(2), INOUT(4)),
 	CALL(signalfd4, VALUE, SIGSET(2)),
 	NO_POINTER(eventfd2),
 	NO_POINTER(epoll_create1),

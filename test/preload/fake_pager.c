@@ -215,6 +215,16 @@ static void forget(uintptr_t addr, size_t len)
 
 long pager_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
+	if (running && flags & MAP_FIXED && is_region(addr)) {
+		uint64_t fixed_mask = enter();
+		size_t page = (addr - WINDOW_START) / PAGE_BYTES,
+		       nr = page_round_up(len) / PAGE_BYTES;
+		long at = sys_call6(SYS_mmap, (long)addr, (long)len, prot, flags, fd, offset);
+		memset(states + page, STATE_NONE, nr);
+		memset(prots + page, prot, nr);
+		leave(fixed_mask);
+		return at;
+	}
 	if (!running || fd >= 0 || len < MIN_MAP || !(flags & MAP_ANONYMOUS) ||
 	    (flags & (MAP_SHARED | MAP_FIXED | MAP_STACK)) || is_region(addr))
 		return sys_call6(SYS_mmap, (long)addr, (long)len, prot, flags, fd, offset);
