@@ -22,6 +22,7 @@
 #include "watch.h"
 
 #define NAME_OF_MEMFD "/memfd:faultline-telemetry"
+#define MAX_UNPAGED   50 /* tenths of a second that the start of a program may take; guess */
 
 /* The telemetry file among the descriptors of @pid. Return: a descriptor, -ENOENT: it has none, or
  * why its descriptors cannot be looked at. */
@@ -70,11 +71,23 @@ static void ring(_Atomic uint32_t *bell)
 	syscall(SYS_futex, bell, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
+/* Whether @pid has its telemetry open still: an exec closes it, until a paged program opens it. */
+static bool is_paged(pid_t pid)
+{
+	int fd = open_telemetry(pid);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 /* Return: 0; what pager_set_ram() answered; -EALREADY: another request is under way; -ESRCH: the
- * process has ended meanwhile. */
-static int ask(struct fl_process *p, pid_t pid, uint64_t frames)
+ * process has ended meanwhile; -EAGAIN: it runs another program, which has a record of its own;
+ * -ENOENT: one that is not paged. */
+static int ask(const struct watch *w, struct fl_process *p, pid_t pid, uint64_t frames)
 {
 	const struct timespec pause = {.tv_nsec = 100000000};
+	int nr_unpaged = 0;
 	uint64_t last = atomic_load(&p->ram_request), request = fl_ram_request(last, frames);
 
 	if (atomic_load(&p->ram_answered) != last ||
@@ -88,8 +101,14 @@ static int ask(struct fl_process *p, pid_t pid, uint64_t frames)
 		uint64_t answered = atomic_load(&p->ram_answered);
 		if ((int16_t)((answered >> 48) - (request >> 48)) >= 0)
 			return atomic_load(&p->ram_result);
-		if (atomic_load(&p->state) != 2 || (kill(pid, 0) && errno == ESRCH))
+		struct fl_process *last_one = find_record(w, pid);
+		if (!last_one || (kill(pid, 0) && errno == ESRCH))
 			return -ESRCH;
+		if (last_one != p)
+			return -EAGAIN;
+		nr_unpaged = is_paged(pid) ? 0 : nr_unpaged + 1;
+		if (nr_unpaged > MAX_UNPAGED)
+			return -ENOENT;
 		syscall(SYS_futex, &p->ram_bell, FUTEX_WAIT, seen, &pause, NULL, 0);
 	}
 }
@@ -112,13 +131,19 @@ static const char *reason_of(int err)
 	}
 }
 
-static int change(struct fl_process *p, pid_t pid, uint64_t bytes)
+static int not_paged(pid_t pid)
 {
+	return complain(STATUS_FAILED, "ram: %d: not a paged process", (int)pid);
+}
+
+static int change(const struct watch *w, pid_t pid, uint64_t bytes)
+{
+	struct fl_process *p = find_record(w, pid);
 	uint64_t most = p ? atomic_load(&p->ram_max_bytes) : 0;
 	char size[24];
 
 	if (!p)
-		return complain(STATUS_FAILED, "ram: %d: not a paged process", (int)pid);
+		return not_paged(pid);
 	if (!most)
 		return complain(STATUS_FAILED,
 		    "ram: %d: its RAM is fixed; start it with faultline run --ram-max SIZE",
@@ -127,7 +152,11 @@ static int change(struct fl_process *p, pid_t pid, uint64_t bytes)
 		return complain(STATUS_FAILED,
 		    "ram: %d: more than its --ram-max; ask for at most %s", (int)pid,
 		    size_text(most, size));
-	int err = ask(p, pid, bytes >> PAGE_SHIFT);
+	int err = ask(w, p, pid, bytes >> PAGE_SHIFT);
+	if (err == -EAGAIN)
+		return change(w, pid, bytes);
+	if (err == -ENOENT)
+		return not_paged(pid);
 	if (err)
 		return complain(STATUS_FAILED, "ram: %d: %s", (int)pid, reason_of(err));
 	printf("%d: %s\n", (int)pid, size_text(atomic_load(&p->frames_budget) * PAGE_BYTES, size));
@@ -154,8 +183,8 @@ int command_ram(int argc, char **argv)
 	if (fd < 0 && fd != -ENOENT)
 		return complain(STATUS_FAILED, "ram: %ld: %s", pid, reason_of(fd));
 	if (fd < 0 || watch_attach(&w, fd))
-		return change(NULL, (pid_t)pid, bytes);
-	int status = change(find_record(&w, (pid_t)pid), (pid_t)pid, bytes);
+		return not_paged((pid_t)pid);
+	int status = change(&w, (pid_t)pid, bytes);
 	watch_close(&w);
 	return status;
 }
