@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * How pages go in and out of a program: copied, as lib/frame/transport.c does (UFFDIO_COPY, write-
- * protected; out: UFFDIO_WRITEPROTECT if the page is dirty, memcpy, one process_madvise for many),
- * or moved (UFFDIO_MOVE, Linux 6.8, which needs no protection). Prints a table of microseconds a
- * page, medians of ROUNDS rounds: with one thread, and beside a second one that runs in the same
- * memory, so that a changed mapping is flushed on its CPU, too. Each page has its number in it,
- * which is looked at (and so the page touched) where it arrives; what was moved out is read as
- * what was copied out is, as a pager computes a checksum.
+ * protected, or writable where a write is foreseen; out: UFFDIO_WRITEPROTECT if the page is dirty,
+ * memcpy, one process_madvise for many), or moved (UFFDIO_MOVE, Linux 6.8, which needs no
+ * protection). Prints a table of microseconds a page, medians of ROUNDS rounds: with one thread,
+ * and beside a second one that runs in the same memory, so that a changed mapping is flushed on its
+ * CPU, too. Each page has its number in it, which is looked at (and so the page touched) where it
+ * arrives; what was moved out is read as what was copied out is, as a pager computes a checksum.
  *
  * Exit status: 0, also without userfaultfd or UFFDIO_MOVE, which one line says; 1 if a page came
  * with another's bytes. A page that does not come is a SIGBUS.
@@ -31,7 +31,8 @@
 #define PAGE             4096ull
 #define NR_PAGES         8192u
 #define ROUNDS           7
-#define NR_STEPS         6
+#define NR_STEPS         8
+#define NR_COLUMNS       6
 #define BATCH            512u /* of pages that are taken away by one call */
 #define PIDFD_SELF_GROUP (-10001)
 
@@ -54,12 +55,12 @@ static void expect_page(const char *at, uint32_t page)
 	nr_wrong += *(const volatile uint64_t *)at != mix(page);
 }
 
-static void copy_in(uint32_t page)
+static void copy_in(uint32_t page, bool is_protected)
 {
 	struct uffdio_copy c = {.dst = (uintptr_t)program + page * PAGE,
 	    .src = (uintptr_t)copied + page * PAGE,
 	    .len = run * PAGE,
-	    .mode = UFFDIO_COPY_MODE_WP};
+	    .mode = is_protected ? UFFDIO_COPY_MODE_WP : 0};
 
 	while (ioctl(uffd, UFFDIO_COPY, &c))
 		if (errno != EAGAIN)
@@ -98,13 +99,23 @@ static void move(char *to, const char *from)
 	}
 }
 
-static void all_copied_in(void)
+static void copy_all_in(bool is_protected)
 {
 	for (uint32_t i = 0; i < NR_PAGES; i += run) {
-		copy_in(order[i]);
+		copy_in(order[i], is_protected);
 		for (uint32_t k = 0; k < run; k++)
 			expect_page(program + (order[i] + k) * PAGE, order[i] + k);
 	}
+}
+
+static void all_copied_in(void)
+{
+	copy_all_in(true);
+}
+
+static void all_copied_in_writable(void)
+{
+	copy_all_in(false);
 }
 
 static void protect(const char *at, bool on)
@@ -199,9 +210,10 @@ static double us_per_page(void (*all)(void))
 /* In the order of the table's columns. */
 static void measure(double *ret_us)
 {
-	static void (*const steps[])(void) = {all_copied_in, all_copied_out_clean, all_copied_in,
-	    all_copied_out_dirty, all_moved_in, all_moved_out};
-	static const int column[NR_STEPS] = {0, 2, -1, 3, 1, 4};
+	static void (*const steps[NR_STEPS])(void) = {all_copied_in, all_copied_out_clean,
+	    all_copied_in_writable, all_copied_out_clean, all_copied_in, all_copied_out_dirty,
+	    all_moved_in, all_moved_out};
+	static const int column[NR_STEPS] = {0, 3, 1, -1, -1, 4, 2, 5};
 	double us[NR_STEPS][ROUNDS];
 
 	for (int round = 0; round < ROUNDS; round++)
@@ -285,19 +297,20 @@ int main(void)
 	register_pages(program);
 	register_pages(moved);
 
-	puts("| us a page | copied in | moved in | copied out, clean | dirty | moved out |\n"
-	     "|---|---|---|---|---|---|");
+	puts("| us a page | copied in | writable | moved in | copied out, clean | dirty | moved "
+	     "out |\n"
+	     "|---|---|---|---|---|---|---|");
 	for (int threads = 1; threads <= 2; threads++) {
 		if (threads == 2 && pthread_create(&beside, NULL, run_beside, &word))
 			die("pthread_create");
 		for (run = 1; run <= 64; run *= 64) {
-			double us[5];
+			double us[NR_COLUMNS];
 
 			shuffle();
 			measure(us);
 			printf("| %s, %d thread%s", run == 1 ? "one page" : "runs of 64", threads,
 			    threads > 1 ? "s" : "");
-			for (int i = 0; i < 5; i++)
+			for (int i = 0; i < NR_COLUMNS; i++)
 				printf(" | %.2f", us[i]);
 			puts(" |");
 			fflush(stdout);
