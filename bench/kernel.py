@@ -307,10 +307,10 @@ class Zram:
     def __init__(self, kernel, nr_bytes):
         self.kernel, self.nr_bytes = kernel, nr_bytes
         if not (ZRAM_CONTROL / "hot_add").exists():
-            kernel.scratch.add("module", "zram")
-            why = sbin(["modprobe", "zram"])
-            if why is not None:
-                kernel.scratch.entries.remove(["module", "zram"])
+            with whole():
+                why = sbin(["modprobe", "zram"])
+                if why is None:
+                    kernel.scratch.add("module", "zram")
             if not (ZRAM_CONTROL / "hot_add").exists():
                 raise Unavailable("this kernel has no zram" + (f" ({why})" if why else ""))
         try:

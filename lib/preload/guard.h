@@ -115,6 +115,9 @@ void guard_iov_single(struct guard_iov *x, struct iovec *one, uintptr_t base, si
 /* Move @len bytes between @buf and the buffers at the cursor. Return: how many could be. */
 size_t guard_iov_gather(struct guard_iov *x, void *buf, size_t len);
 size_t guard_iov_scatter(struct guard_iov *x, const void *buf, size_t len);
+/* Before a receive with @flags (MSG_*): what the kernel discards instead of storing it (TCP with
+ * MSG_TRUNC) shall be there afterwards as before. The cursor stays. */
+void guard_iov_keep(const struct guard_iov *x, int flags, void *buf, size_t len);
 
 /* --- the guard ----------------------------------------------------------------------------- */
 

@@ -193,12 +193,11 @@ static long transfer_piece(struct io *io, void *buf, size_t len, size_t done)
 	return sys_call3(io->is_write ? SYS_write : SYS_read, io->fd, (long)buf, (long)len);
 }
 
-/* What the kernel discards instead of storing it (TCP with MSG_TRUNC) shall be there as before. */
-static void keep_truncated(const struct io *io, void *buf, size_t len)
+void guard_iov_keep(const struct guard_iov *x, int flags, void *buf, size_t len)
 {
-	struct guard_iov data = io->data;
+	struct guard_iov data = *x;
 
-	if (UNLIKELY(io->is_socket && io->flags & MSG_TRUNC) && !io->is_write)
+	if (UNLIKELY(flags & MSG_TRUNC))
 		guard_iov_gather(&data, buf, len);
 }
 
@@ -213,7 +212,8 @@ static long do_piece(struct io *io, void *buf, size_t len, size_t done, bool *re
 		if (!len && wanted)
 			return -EFAULT;
 	}
-	keep_truncated(io, buf, len);
+	if (io->is_socket && !io->is_write)
+		guard_iov_keep(&io->data, io->flags, buf, len);
 	long n = transfer_piece(io, buf, len, done);
 	*ret_is_last = n < (long)wanted;
 	if (io->is_write || n <= 0)
@@ -243,15 +243,23 @@ static bool is_nowhere(uintptr_t addr, bool is_write)
 	return addr >= TASK_END || (addr < LOWEST_ADDR && !can_touch(addr, is_write));
 }
 
-bool guard_has_end(uintptr_t addr, size_t len, bool is_write)
+/* As guard_iov_reach(), of one buffer. */
+static size_t reach_of(uintptr_t addr, size_t len, bool is_write)
 {
 	if (len && is_nowhere(addr, is_write))
-		return true;
+		return 0;
 	/* Of one or two pages both ends tell, without a lock. */
-	if (len && len <= PAGE_BYTES && in_window(addr) && in_window(addr + len - 1))
-		return !can_touch(addr, is_write) || !can_touch(addr + len - 1, is_write);
-	return (in_window(addr) || in_window(addr + len)) &&
-	       pager_reach(addr, len, prot_needed(is_write)) < len;
+	if (len && len <= PAGE_BYTES && in_window(addr) && in_window(addr + len - 1) &&
+	    can_touch(addr, is_write) && can_touch(addr + len - 1, is_write))
+		return len;
+	if (!in_window(addr) && !in_window(addr + len))
+		return len;
+	return pager_reach(addr, len, prot_needed(is_write));
+}
+
+bool guard_has_end(uintptr_t addr, size_t len, bool is_write)
+{
+	return reach_of(addr, len, is_write) < len;
 }
 
 size_t guard_iov_reach(const struct guard_iov *x, bool is_write)
@@ -259,14 +267,12 @@ size_t guard_iov_reach(const struct guard_iov *x, bool is_write)
 	size_t reach = 0;
 
 	for (unsigned long i = 0; i < x->nr && reach < x->total; i++) {
-		uintptr_t base = (uintptr_t)x->v[i].iov_base;
 		size_t len = MIN(x->v[i].iov_len, x->total - reach);
+		size_t part = reach_of((uintptr_t)x->v[i].iov_base, len, is_write);
 
-		if (guard_has_end(base, len, is_write))
-			return is_nowhere(base, is_write)
-			           ? reach
-			           : reach + pager_reach(base, len, prot_needed(is_write));
-		reach += len;
+		reach += part;
+		if (part < len)
+			return reach;
 	}
 	return x->total;
 }
@@ -284,7 +290,8 @@ static long transfer_to_end(struct io *io, struct bounce *b, size_t reach)
 		return -ENOMEM;
 	if (io->is_write)
 		reach = guard_iov_gather(&io->data, buf, reach);
-	keep_truncated(io, buf, reach);
+	if (io->is_socket && !io->is_write)
+		guard_iov_keep(&io->data, io->flags, buf, reach);
 	long n = transfer_piece(io, buf, io->data.total, 0);
 	if (io->is_write || n <= 0)
 		return n;

@@ -123,10 +123,7 @@ static int fill(struct msgs *s, unsigned i, char **mem)
 	real->msg_iovlen = 1;
 	if (s->is_send)
 		return guard_iov_gather(&m->data, data, m->reach) < m->reach ? -EFAULT : 0;
-	/* What the kernel discards instead of storing it (TCP) shall be there as before. */
-	struct guard_iov copy = m->data;
-	if (UNLIKELY(s->flags & MSG_TRUNC))
-		guard_iov_gather(&copy, data, m->reach);
+	guard_iov_keep(&m->data, (int)s->flags, data, m->reach);
 	return 0;
 }
 
