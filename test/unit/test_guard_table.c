@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The guard's table against the list of system calls in the kernel's headers. */
 #include <criterion/criterion.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "preload/guard.h"
@@ -36,7 +37,9 @@ Test(guard_table, lengths_are_those_of_other_arguments)
 
 			if (!is_length(arg->kind))
 				continue;
-			cr_expect(arg->len < NR_ARGS && arg->len != a && arg->size,
+			/* What has a length of its own may have no bound on it. */
+			cr_expect(arg->len < NR_ARGS && arg->len != a &&
+			              (arg->size || arg->kind == ARG_OUT_LEN),
 			    "%s, argument %d", calls[i].name, a);
 			/* A count is a value; where the call writes it back, a pointer to it. */
 			cr_expect_eq(info->arg[arg->len].kind,
@@ -44,6 +47,18 @@ Test(guard_table, lengths_are_those_of_other_arguments)
 			    calls[i].name, a);
 		}
 	}
+}
+
+Test(guard_table, names_of_sockets_have_a_bound)
+{
+	static const long named[] = {SYS_accept, SYS_accept4, SYS_getsockname, SYS_getpeername};
+
+	for (size_t i = 0; i < ARRAY_LEN(named); i++) {
+		cr_expect_eq(guard_info(named[i])->arg[1].kind, ARG_OUT_LEN);
+		cr_expect_eq(guard_info(named[i])->arg[1].size, sizeof(struct sockaddr_storage));
+	}
+	cr_expect_eq(guard_info(SYS_getsockopt)->arg[3].kind, ARG_OUT_LEN);
+	cr_expect_eq(guard_info(SYS_getsockopt)->arg[3].size, 0, "an option may be of any length");
 }
 
 Test(guard_table, unlisted_calls_are_unknown_throughout)
