@@ -299,6 +299,8 @@ struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan);
 void readahead_note(struct vpn vpn, uint32_t nr_read);
 /* A fault met a page that is HELD or READING: perhaps the trigger of a stream. */
 void readahead_touched(struct vpn vpn);
+/* Pages that one read may bring at most; so many buffers are kept for reads. */
+uint32_t readahead_max_window(void);
 void readahead_after_fork(void);
 
 /* --- fault.c --- */

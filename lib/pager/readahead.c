@@ -99,7 +99,7 @@ static struct stream *find_stream_locked(uint64_t vpn)
 }
 
 /* With little RAM, fewer pages: there may be several streams, with two windows each. */
-static uint32_t max_window(void)
+uint32_t readahead_max_window(void)
 {
 	uint32_t nr = pg.frames.nr_bufs;
 
@@ -115,14 +115,14 @@ struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan)
 		COUNT(&pg.telemetry, readahead_used, s->nr_read);
 		/* Two neighbours are no stream yet: a record that crosses a page's end. */
 		if (++s->length > 2)
-			s->window = MIN(MAX(s->window * 2, 4u), max_window());
+			s->window = MIN(MAX(s->window * 2, 4u), readahead_max_window());
 	} else {
 		s->window = 1;
 		s->length = 1;
 		s->delta = 0;
 	}
 	if (UNLIKELY(is_scan) && s->length <= 2) {
-		s->window = max_window();
+		s->window = readahead_max_window();
 		s->length = 3;
 		s->delta = s->delta ? s->delta : 1;
 	}

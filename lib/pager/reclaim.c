@@ -503,7 +503,6 @@ int reclaim_init(void)
 	uint32_t nr = pg.frames.nr_frames;
 	/* With a trap TLB most frames are buffers, but policies watch as many as without. */
 	uint32_t nr_bufs = MIN(pg.frames.nr_bufs, frames_pool_size(nr));
-	uint32_t reserve = MIN(nr_bufs / 4, MAX_WINDOW);
 
 	lock_init(&pg.reclaim_lock, LOCK_RECLAIM);
 	lock_init(&pg.policy_lock, LOCK_POLICY);
@@ -515,7 +514,7 @@ int reclaim_init(void)
 		return -ENOMEM;
 	/* Held pages may fill the pool but for the reads' reserve and the writes under way: with
 	 * too few buffers there, unmapping waits for the disk. */
-	uint32_t slack = reserve + MIN(MAX_IN_WRITE, nr_bufs / 4);
+	uint32_t slack = MIN(readahead_max_window(), nr_bufs / 4) + MIN(MAX_IN_WRITE, nr_bufs / 4);
 	pg.policy_ops->init(
 	    pg.policy, nr, pg.config.is_exact ? pager_exact_held(nr) : nr_bufs - slack);
 	return 0;
