@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/malloc_lib.h"
 #include "cli.h"
 #include "fault/probe.h"
 #include "faultline/version.h"
@@ -147,8 +148,10 @@ static bool show_libraries(const struct options *o)
 	}
 	snprintf(what, sizeof(what), "preload library %s", in.library);
 	item(true, what, "");
-	snprintf(
-	    what, sizeof(what), "malloc %s", *in.malloc_lib ? in.malloc_lib : "of the program");
+	snprintf(what, sizeof(what), "malloc %s",
+	    *in.malloc_lib                  ? in.malloc_lib
+	    : malloc_is_libc(o->malloc_lib) ? "of libc, paged"
+	                                    : "of the program");
 	item(true, what, "");
 	inject_fini(&in);
 	return true;

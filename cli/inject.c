@@ -59,7 +59,7 @@ static int find_malloc(const struct options *o, struct inject *in)
 		    option_label(o, OPT_MALLOC), known->soname, known->package);
 	if (err)
 		return complain(STATUS_FAILED,
-		    "%s: no such library; give jemalloc, mimalloc, none or a path",
+		    "%s: no such library; give jemalloc, mimalloc, libc, none or a path",
 		    option_label(o, OPT_MALLOC));
 	return STATUS_GO_ON;
 }

@@ -50,8 +50,9 @@ const struct option_spec option_specs[NR_OPTIONS] = {
     [OPT_ALLOW_UNMANAGED] = {"allow-unmanaged", 0, "FAULTLINE_ALLOW_UNMANAGED", KIND_FLAG, NULL, "",
         "run static and setuid programs too, unpaged"},
     [OPT_MALLOC] = {"malloc", 0, "FAULTLINE_MALLOC", KIND_TEXT, "LIB", "auto",
-        "allocator put into the program: jemalloc, mimalloc,\na path, or none (malloc is not paged "
-        "then); jemalloc"},
+        "allocator of the program: jemalloc or mimalloc, put\ninto it, a path, libc (its own), or "
+        "none "
+        "(malloc is\nnot paged then); jemalloc"},
     [OPT_RECLAIM] = {"reclaim", 0, "FAULTLINE_RECLAIM", KIND_TEXT, "HOW", "auto",
         "who takes pages away: thread (the pager's), inline\n(whoever needs room) or auto; auto"},
     [OPT_TLB] = {"tlb", 0, "FAULTLINE_TLB", KIND_TEXT, "GEOMETRY", "",

@@ -39,13 +39,18 @@ static bool try_dirs(const char *soname, char *ret_path)
 	return false;
 }
 
+bool malloc_is_libc(const char *asked)
+{
+	return !strcmp(strcmp(asked, "auto") ? asked : DEFAULT_MALLOC, "libc");
+}
+
 int malloc_lib_find(const char *asked, char *ret_path, const struct malloc_lib **ret_known)
 {
 	ret_path[0] = '\0';
-	if (!strcmp(asked, "none") || !strcmp(asked, "system"))
-		return 0;
 	if (!strcmp(asked, "auto"))
 		asked = DEFAULT_MALLOC;
+	if (!strcmp(asked, "none") || !strcmp(asked, "system") || malloc_is_libc(asked))
+		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		if (strcmp(asked, known[i].name) != 0)
 			continue;

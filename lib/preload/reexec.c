@@ -87,8 +87,8 @@ static void find_malloc(char *ret_path)
 		        "or set FAULTLINE_MALLOC=none: malloc is not paged then",
 		    value, source, known->soname, known->package);
 	if (err)
-		give_up("FAULTLINE_MALLOC=%.200s: no such library; give jemalloc, mimalloc, none "
-		        "or a path",
+		give_up("FAULTLINE_MALLOC=%.200s: no such library; give jemalloc, mimalloc, libc, "
+		        "none or a path",
 		    value);
 	if (strpbrk(ret_path, ": "))
 		give_up("%s: a library whose path has a blank or a colon cannot be preloaded; move "

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/malloc_lib.h"
 #include "base/say.h"
 #include "base/size.h"
 #include "base/sys.h"
@@ -26,6 +27,7 @@
 #include "pager/trap_tlb.h"
 #include "policy/policy.h"
 #include "preload/guard.h"
+#include "preload/libc_malloc.h"
 #include "preload/reexec.h"
 #include "preload/report.h"
 #include "preload/signals.h"
@@ -163,7 +165,7 @@ static void read_config(struct pager_config *c)
 
 static void fork_prepare(void)
 {
-	int err = pager_fork_prepare();
+	int err = libc_malloc_is_taken() ? 0 : pager_fork_prepare();
 	struct say s = {0};
 
 	if (!err)
@@ -174,6 +176,18 @@ static void fork_prepare(void)
 	say_str(&s, "); the program is stopped rather than let a child read wrong data");
 	say_flush(&s);
 	end_early();
+}
+
+static void fork_parent(void)
+{
+	if (!libc_malloc_is_taken())
+		pager_fork_parent();
+}
+
+static void fork_child(void)
+{
+	if (!libc_malloc_is_taken())
+		pager_fork_child();
 }
 
 /* What programs exec'd from here must find in their environment to be paged too. */
@@ -220,7 +234,7 @@ void preload_start(void)
 	on_exit(on_exit_of_program, NULL);
 	/* Registered before any other library's: prepare handlers run last to first, so that ours
 	 * seals the memory when the allocator's has touched it for the last time. */
-	pthread_atfork(fork_prepare, pager_fork_parent, pager_fork_child);
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
 	const char *program = report_prepare(config.telemetry, sizeof(config.telemetry));
 	config.samples_outside = program;
 	remember_environment(config.telemetry, program);
@@ -239,6 +253,11 @@ void preload_start(void)
 		refuse("FAULTLINE_ENGINE", config.engine,
 		    "the system-call guard cannot be installed "
 		    "(seccomp filters are not allowed here)");
+	const char *allocator = option("FAULTLINE_MALLOC", DEFAULT_MALLOC);
+	if (malloc_is_libc(allocator) && (err = libc_malloc_take()))
+		refuse("FAULTLINE_MALLOC", allocator,
+		    err == -ENOSYS ? "this libc's malloc cannot be paged; give jemalloc"
+		                   : "code may not be changed here; give jemalloc");
 	/* The stacks of goroutines are managed memory, and too small for the frame of a trap. */
 	if (altstack_is_raw() && pager_stay_resident(FL_RESIDENT_GO))
 		refuse("FAULTLINE_ENGINE", config.engine, "out of memory");

@@ -16,6 +16,7 @@
 #include "pager/pager.h"
 #include "preload/elf_import.h"
 #include "preload/bounce.h"
+#include "preload/libc_malloc.h"
 #include "preload/real.h"
 
 /* Below a new stack's top: what clone() itself writes there, and the kernel's signal frames. */
@@ -52,9 +53,10 @@ EXPORT pid_t fork(void)
 
 static long plain_fork_here(void *arg)
 {
-	int err = pager_fork_prepare();
-
 	(void)arg;
+	if (libc_malloc_is_taken())
+		return NEED(_Fork)();
+	int err = pager_fork_prepare();
 	if (err)
 		return with_errno(err);
 	pid_t pid = real__Fork ? real__Fork() : (pid_t)with_errno(sys_call0(SYS_fork));

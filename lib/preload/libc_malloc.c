@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+/*
+ * libc's malloc takes its memory by calls inside libc, which no preloaded symbol gets between. So
+ * the code of libc's mmap, munmap, mremap and madvise starts with a jump to ours, in this process's
+ * copy of these few pages. What is libc's own besides (stacks of threads, files) our functions pass
+ * on, as they do the program's.
+ *
+ * Of sbrk only malloc's calls are led away, to a heap inside the window; the program's own get what
+ * they always did. malloc takes such a change of place amiss (it ends the program if the break went
+ * down) unless it has once failed to get memory by sbrk: so it fails, once, at start. From then on
+ * it extends and trims that heap as it would the other.
+ *
+ * libc's fork holds malloc's lock while it makes the process. Were memory sealed before it asks for
+ * that (start.c's handlers), it would wait for a thread that has it, and that one for its page. So
+ * memory is sealed behind that, in place of the system call itself. Arenas besides the main one
+ * have their locks in the memory that they manage: there are none.
+ */
+#include "preload/libc_malloc.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <malloc.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "pager/pager.h"
+#include "preload/real.h"
+
+#define HEAP_START                                                                    \
+	(WINDOW_END - (1ull << 40)) /* no mapping comes there before the rest is full \
+	                             */
+#define HEAP_STEP (1ull << 20)      /* mapped at a time */
+
+#define JUMP_BYTES    14 /* jmp *0(%rip), and where to */
+#define SPARE_AT      16 /* bytes of a function behind its jump, which nobody executes any more */
+#define CLONE_BYTES   7  /* mov $SYS_clone, %eax; syscall */
+#define MAX_FORK_SIZE 512
+#define WARM_UP       64 /* blocks; the first that sbrk's memory has no room for is enough */
+#define WARM_UP_SIZE  (100u << 10) /* below what malloc maps by itself */
+
+static bool is_taken;
+
+/* Guarded by malloc's own lock of its main arena. */
+static struct {
+	uintptr_t end, mapped; /* 0: not begun */
+	bool has_failed;
+} heap;
+
+static struct {
+	uintptr_t start, end; /* libc's code */
+} text;
+
+static void *no_memory(void)
+{
+	errno = ENOMEM;
+	return (void *)-1;
+}
+
+/* As libc would do it. */
+static void *program_sbrk(intptr_t increment)
+{
+	long now = sys_call1(SYS_brk, 0), wanted = now + increment;
+
+	if (increment && (sys_call1(SYS_brk, wanted) != wanted))
+		return no_memory();
+	return (void *)now;
+}
+
+static void *heap_sbrk(intptr_t increment)
+{
+	if (!heap.has_failed) {
+		heap.has_failed = true;
+		return no_memory();
+	}
+	if (!heap.end)
+		heap.end = heap.mapped = HEAP_START;
+	uintptr_t old = heap.end, new = old + (uintptr_t)increment;
+	if (new < HEAP_START || new > WINDOW_END)
+		return no_memory();
+	if (new > heap.mapped) {
+		size_t bytes = (new - heap.mapped + HEAP_STEP - 1) & ~(HEAP_STEP - 1);
+		void *at = (void *)heap.mapped;
+		void *got = mmap(at, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+		if (got != at) {
+			if (got != MAP_FAILED)
+				munmap(got, bytes);
+			return no_memory();
+		}
+		heap.mapped += bytes;
+	} else if (page_round_up(new) < old) {
+		/* What comes back must be zero. */
+		madvise((void *)page_round_up(new), page_round_up(old) - page_round_up(new),
+		    MADV_DONTNEED);
+	}
+	heap.end = new;
+	return (void *)old;
+}
+
+static void *our_sbrk(intptr_t increment)
+{
+	uintptr_t caller = (uintptr_t)__builtin_return_address(0);
+
+	return caller >= text.start && caller < text.end ? heap_sbrk(increment)
+	                                                 : program_sbrk(increment);
+}
+
+/* The program may not have more arenas, either. */
+EXPORT int mallopt(int what, int value)
+{
+	static __typeof__(mallopt) *real;
+
+	if (!real)
+		real = (__typeof__(mallopt) *)dlsym(RTLD_NEXT, "mallopt");
+	if (what == M_ARENA_MAX && is_taken)
+		return 1;
+	return real ? real(what, value) : 0;
+}
+
+/* --- fork -------------------------------------------------------------------------------- */
+
+__attribute__((used, visibility("hidden"))) long fl_clone_paged(
+    long flags, long stack, long parent_tid, long child_tid, long tls);
+__attribute__((used, visibility("hidden"))) uintptr_t fl_behind_clone;
+void fl_instead_of_clone(void);
+
+/*
+ * In place of the system call, which keeps all registers but rax, rcx and r11, and what lies below
+ * the stack pointer.
+ */
+__asm__(".text\n"
+        ".hidden fl_instead_of_clone\n"
+        ".globl fl_instead_of_clone\n"
+        ".type fl_instead_of_clone, @function\n"
+        "fl_instead_of_clone:\n"
+        "	lea -128(%rsp), %rsp\n"
+        "	push %rbp\n"
+        "	mov %rsp, %rbp\n"
+        "	push %rdi\n"
+        "	push %rsi\n"
+        "	push %rdx\n"
+        "	push %r10\n"
+        "	push %r8\n"
+        "	push %r9\n"
+        "	and $-16, %rsp\n"
+        "	mov %r10, %rcx\n"
+        "	call fl_clone_paged\n"
+        "	mov -8(%rbp), %rdi\n"
+        "	mov -16(%rbp), %rsi\n"
+        "	mov -24(%rbp), %rdx\n"
+        "	mov -32(%rbp), %r10\n"
+        "	mov -40(%rbp), %r8\n"
+        "	mov -48(%rbp), %r9\n"
+        "	leave\n"
+        "	lea 128(%rsp), %rsp\n"
+        "	jmp *fl_behind_clone(%rip)\n"
+        ".size fl_instead_of_clone, . - fl_instead_of_clone\n");
+
+long fl_clone_paged(long flags, long stack, long parent_tid, long child_tid, long tls)
+{
+	int err = pager_fork_prepare();
+
+	if (err)
+		return err;
+	long pid = sys_call5(SYS_clone, flags, stack, parent_tid, child_tid, tls);
+	if (pid)
+		pager_fork_parent();
+	else
+		pager_fork_child();
+	return pid;
+}
+
+bool libc_malloc_is_taken(void)
+{
+	return is_taken;
+}
+
+/* --- changing libc ----------------------------------------------------------------------- */
+
+struct redirect {
+	const char *name;
+	void *to;
+	unsigned char *from;
+};
+
+/* Return: its bytes; 0: there is no such function. */
+static size_t find_function(void *libc, const char *name, unsigned char **ret_start)
+{
+	const ElfW(Sym) *symbol = NULL;
+	Dl_info info;
+
+	*ret_start = dlsym(libc, name);
+	if (!*ret_start || !dladdr1(*ret_start, &info, (void **)&symbol, RTLD_DL_SYMENT) ||
+	    !symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || info.dli_saddr != *ret_start)
+		return 0;
+	return symbol->st_size;
+}
+
+/* Where _Fork makes its system call; NULL: not to be found. */
+static unsigned char *find_clone(void *libc)
+{
+	static const unsigned char call[CLONE_BYTES] = {0xb8, SYS_clone, 0, 0, 0, 0x0f, 0x05};
+	unsigned char *start;
+	size_t size = find_function(libc, "_Fork", &start);
+
+	return size > CLONE_BYTES && size <= MAX_FORK_SIZE ? memmem(start, size, call, sizeof(call))
+	                                                   : NULL;
+}
+
+static int find_text(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uintptr_t in = (uintptr_t)arg;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type == PT_LOAD && p->p_flags & PF_X && in >= start &&
+		    in - start < p->p_memsz) {
+			text.start = start & ~PAGE_MASK;
+			text.end = page_round_up(start + p->p_memsz);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static long protect_text(const unsigned char *at, size_t bytes, int prot)
+{
+	uintptr_t start = (uintptr_t)at & ~PAGE_MASK;
+
+	return sys_call3(
+	    SYS_mprotect, (long)start, (long)(page_round_up((uintptr_t)at + bytes) - start), prot);
+}
+
+static void put_jump(unsigned char *at, void *to)
+{
+	unsigned char jump[JUMP_BYTES] = {0xff, 0x25};
+
+	memcpy(jump + 6, &to, sizeof(to));
+	memcpy(at, jump, sizeof(jump));
+}
+
+/* Seven bytes have no room for that: by way of @spare, which is near. */
+static void put_clone_jump(unsigned char *clone, unsigned char *spare)
+{
+	int32_t distance = (int32_t)(spare - (clone + 5));
+
+	put_jump(spare, (void *)fl_instead_of_clone);
+	fl_behind_clone = (uintptr_t)clone + CLONE_BYTES;
+	clone[0] = 0xe9;
+	memcpy(clone + 1, &distance, sizeof(distance));
+}
+
+/* Let malloc ask sbrk once for more, and be refused. */
+static void warm_up(void *(*libc_malloc)(size_t), void (*libc_free)(void *))
+{
+	void *block[WARM_UP];
+	int nr = 0, saved_errno = errno;
+
+	while (nr < WARM_UP && !heap.has_failed)
+		block[nr++] = libc_malloc(WARM_UP_SIZE);
+	while (nr)
+		libc_free(block[--nr]);
+	errno = saved_errno;
+}
+
+int libc_malloc_take(void)
+{
+	struct redirect redirects[] = {
+	    {.name = "mmap", .to = (void *)mmap},
+	    {.name = "munmap", .to = (void *)munmap},
+	    {.name = "mremap", .to = (void *)mremap},
+	    {.name = "madvise", .to = (void *)madvise},
+	    {.name = "sbrk", .to = (void *)our_sbrk},
+	    {.name = "_Fork"},
+	};
+	const size_t nr_jumps = ARRAY_LEN(redirects) - 1;
+	size_t nr = 0;
+	long err = 0;
+	void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	void *(*libc_malloc)(size_t) = libc ? dlsym(libc, "__libc_malloc") : NULL;
+	void (*libc_free)(void *) = libc ? dlsym(libc, "__libc_free") : NULL;
+	int (*libc_mallopt)(int, int) = libc ? dlsym(libc, "mallopt") : NULL;
+	unsigned char *clone = libc ? find_clone(libc) : NULL;
+
+	if (!libc_malloc || !libc_free || !libc_mallopt || !clone || !libc_mallopt(M_ARENA_MAX, 1))
+		return -ENOSYS;
+	for (size_t i = 0; i < nr_jumps; i++)
+		if (find_function(libc, redirects[i].name, &redirects[i].from) <
+		    SPARE_AT + JUMP_BYTES)
+			return -ENOSYS;
+	redirects[nr_jumps].from = clone;
+	if (!dl_iterate_phdr(find_text, clone))
+		return -ENOSYS;
+	while (nr <= nr_jumps && !(err = protect_text(redirects[nr].from, SPARE_AT + JUMP_BYTES,
+	                               PROT_READ | PROT_WRITE | PROT_EXEC)))
+		nr++;
+	if (!err) {
+		for (size_t i = 0; i < nr_jumps; i++)
+			put_jump(redirects[i].from, redirects[i].to);
+		put_clone_jump(clone, redirects[0].from + SPARE_AT);
+		is_taken = true;
+	}
+	while (nr)
+		protect_text(redirects[--nr].from, SPARE_AT + JUMP_BYTES, PROT_READ | PROT_EXEC);
+	if (!err)
+		warm_up(libc_malloc, libc_free);
+	return (int)err;
+}
