@@ -76,7 +76,7 @@ static void *program_sbrk(intptr_t increment)
 static void *heap_sbrk(intptr_t increment)
 {
 	if (!heap.has_failed) {
-		heap.has_failed = true;
+		heap.has_failed = increment > 0; /* trimming is no request */
 		return no_memory();
 	}
 	if (!heap.end)
