@@ -22,8 +22,6 @@
 #include <errno.h>
 #include <link.h>
 #include <malloc.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -33,10 +31,9 @@
 #include "pager/pager.h"
 #include "preload/real.h"
 
-#define HEAP_START                                                                    \
-	(WINDOW_END - (1ull << 40)) /* no mapping comes there before the rest is full \
-	                             */
-#define HEAP_STEP (1ull << 20)      /* mapped at a time */
+/* No mapping comes there before the rest of the window is full. */
+#define HEAP_START (WINDOW_END - (1ull << 40))
+#define HEAP_STEP  (1ull << 20) /* mapped at a time */
 
 #define JUMP_BYTES    14 /* jmp *0(%rip), and where to */
 #define SPARE_AT      16 /* bytes of a function behind its jump, which nobody executes any more */
@@ -49,9 +46,9 @@ static bool is_taken;
 
 /* Guarded by malloc's own lock of its main arena. */
 static struct {
-	uintptr_t end, mapped; /* 0: not begun */
+	uintptr_t end, mapped;
 	bool has_failed;
-} heap;
+} heap = {.end = HEAP_START, .mapped = HEAP_START};
 
 static struct {
 	uintptr_t start, end; /* libc's code */
@@ -79,8 +76,6 @@ static void *heap_sbrk(intptr_t increment)
 		heap.has_failed = increment > 0; /* trimming is no request */
 		return no_memory();
 	}
-	if (!heap.end)
-		heap.end = heap.mapped = HEAP_START;
 	uintptr_t old = heap.end, new = old + (uintptr_t)increment;
 	if (new < HEAP_START || new > WINDOW_END)
 		return no_memory();

@@ -165,7 +165,7 @@ static void read_config(struct pager_config *c)
 
 static void fork_prepare(void)
 {
-	int err = libc_malloc_is_taken() ? 0 : pager_fork_prepare();
+	int err = pager_fork_prepare();
 	struct say s = {0};
 
 	if (!err)
@@ -176,18 +176,6 @@ static void fork_prepare(void)
 	say_str(&s, "); the program is stopped rather than let a child read wrong data");
 	say_flush(&s);
 	end_early();
-}
-
-static void fork_parent(void)
-{
-	if (!libc_malloc_is_taken())
-		pager_fork_parent();
-}
-
-static void fork_child(void)
-{
-	if (!libc_malloc_is_taken())
-		pager_fork_child();
 }
 
 /* What programs exec'd from here must find in their environment to be paged too. */
@@ -233,8 +221,11 @@ void preload_start(void)
 	 * handlers and destructors, and is told the status. */
 	on_exit(on_exit_of_program, NULL);
 	/* Registered before any other library's: prepare handlers run last to first, so that ours
-	 * seals the memory when the allocator's has touched it for the last time. */
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	 * seals the memory when the allocator's has touched it for the last time. libc's touches it
+	 * after all handlers: libc_malloc_take() sees to that. */
+	const char *allocator = option("FAULTLINE_MALLOC", DEFAULT_MALLOC);
+	if (!malloc_is_libc(allocator))
+		pthread_atfork(fork_prepare, pager_fork_parent, pager_fork_child);
 	const char *program = report_prepare(config.telemetry, sizeof(config.telemetry));
 	config.samples_outside = program;
 	remember_environment(config.telemetry, program);
@@ -253,7 +244,6 @@ void preload_start(void)
 		refuse("FAULTLINE_ENGINE", config.engine,
 		    "the system-call guard cannot be installed "
 		    "(seccomp filters are not allowed here)");
-	const char *allocator = option("FAULTLINE_MALLOC", DEFAULT_MALLOC);
 	if (malloc_is_libc(allocator) && (err = libc_malloc_take()))
 		refuse("FAULTLINE_MALLOC", allocator,
 		    err == -ENOSYS ? "this libc's malloc cannot be paged; give jemalloc"
