@@ -54,6 +54,7 @@ struct fault {
 	bool has_entry;       /* of the trap TLB, pinned */
 	bool is_filled;       /* ... and filled by this fault */
 	bool needs_frame;     /* for STEP_ROOM: all are taken (frame_credit_take()) */
+	uint64_t aside_ns;    /* read, or waited for others and for room */
 
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
 	uint32_t nr_read, stride, self;
@@ -589,7 +590,9 @@ static enum step read_pages(struct fault *f)
 		read_window(f, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
 		stall_end(&pg.telemetry, now_ns());
 	}
-	note_read(f, now_ns() - began);
+	uint64_t ns = now_ns() - began;
+	f->aside_ns += ns;
+	note_read(f, ns);
 	COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
 	finish_read(f);
 	if (!f->page[f->self].result)
@@ -605,19 +608,25 @@ static void wait_for_page(struct fault *f)
 	stall_begin(&pg.telemetry, began);
 	engine_will_block();
 	event_wait(page_event(f->vpn), f->ticket);
-	stall_end(&pg.telemetry, now_ns());
+	uint64_t now = now_ns();
+	stall_end(&pg.telemetry, now);
+	f->aside_ns += now - began;
 }
 
 /* @nr: places; 0: one frame, in exact mode. */
-static void wait_for_room(uint32_t nr)
+static void wait_for_room(struct fault *f, uint32_t nr)
 {
-	stall_begin(&pg.telemetry, now_ns());
+	uint64_t began = now_ns();
+
+	stall_begin(&pg.telemetry, began);
 	engine_will_block();
 	if (nr)
 		reclaim_wait(nr);
 	else
 		reclaim_one_frame();
-	stall_end(&pg.telemetry, now_ns());
+	uint64_t now = now_ns();
+	stall_end(&pg.telemetry, now);
+	f->aside_ns += now - began;
 }
 
 static void wait_for_entry(struct fault *f)
@@ -671,11 +680,11 @@ static enum step serve(struct fault *f)
 		if (step == STEP_WAIT)
 			wait_for_page(f);
 		else if (step == STEP_ROOM && f->needs_frame)
-			wait_for_room(0);
+			wait_for_room(f, 0);
 		else if (step == STEP_ROOM && tlb_is_on() && !had_entry)
 			wait_for_entry(f);
 		else if (step == STEP_ROOM)
-			wait_for_room(f->need);
+			wait_for_room(f, f->need);
 		else
 			return step;
 	}
@@ -714,6 +723,8 @@ static void account(struct fault *f, enum step step, uint64_t began)
 	if (f->kind == KIND_MAJOR) {
 		COUNT(t, major, 1);
 		hist_add(&t->p->major_hist, ns);
+		if (share_is_on())
+			share_worked(SHARE_MAJOR, ns - MIN(f->aside_ns, ns));
 		return;
 	}
 	hist_add(&t->p->minor, ns);
@@ -723,6 +734,8 @@ static void account(struct fault *f, enum step step, uint64_t began)
 		COUNT(t, minor_refill, 1);
 	else
 		COUNT(t, minor_write, 1);
+	if (f->kind == KIND_REFILL && share_is_on())
+		share_worked(SHARE_REFILL, ns - MIN(f->aside_ns, ns));
 }
 
 uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
@@ -738,6 +751,7 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 	f.is_ahead = true;
 	f.window = window;
 	f.need = 1;
+	f.aside_ns = 0;
 	f.has_entry = f.is_filled = f.needs_frame = false;
 	pager_enter();
 	do {
@@ -775,6 +789,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.places = 0;
 	f.window.nr = 0;
 	f.need = 1;
+	f.aside_ns = 0;
 	f.has_entry = f.is_filled = f.needs_frame = false;
 	pager_enter();
 	enum step step = serve(&f);

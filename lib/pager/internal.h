@@ -13,7 +13,7 @@
  *     vfork.c      who borrows our memory      resident.c  the end of paging
  *     share.c      how much is compressed      source.c    files behind regions
  *     budget.c     more or less RAM            trap_tlb.c  fewer pages mapped
- *     guess.c      will it be written, too
+ *     guess.c      will it be written, too     machine.c   what faults cost here
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -41,6 +41,7 @@
 struct pager {
 	bool running;                /* [const] once set */
 	struct pager_config config;  /* [const] */
+	uint64_t touch_ns;           /* [const] machine_touch_ns() */
 	_Atomic uint32_t *fork_mark; /* 1; the kernel wipes it to 0 in the child of a fork */
 
 	/* Every way in counts itself here; fork closes the gate and waits until nobody is inside.
@@ -238,14 +239,19 @@ void writeback_leave(uint64_t *pte, struct frame_nr nr, struct swap_ref ref);
 /* Whether the page of this SWAPPED entry comes back soon after its eviction. */
 bool writeback_is_refault(uint64_t pte);
 #define EPOCHS_PER_BUDGET 8u
-/* How many pages that were evicted after this one are absent still, in eighths of the budget; at
- * most 63. @pte: SWAPPED. */
+/* How many pages that were evicted after this one are absent still, as a distance of share_plan.h.
+ * @pte: SWAPPED. */
 uint32_t writeback_absent_since(uint64_t pte);
 /* A SWAPPED page, as @pte, is absent no more. */
 void writeback_forget(uint64_t pte);
 /* Its refault distance in frames, rounded to an eighth of the budget. Right up to eight budgets of
  * evictions; an older page looks younger. @pte: SWAPPED, or READING with the epoch kept. */
 uint32_t writeback_distance(uint64_t pte);
+
+/* --- machine.c --- */
+
+/* Return: ns that the kernel takes for the first touch of a page: a median of a few, tried now. */
+uint64_t machine_touch_ns(void);
 
 /* --- share.c --- */
 
@@ -266,6 +272,14 @@ struct share_fact {
 
 /* @page was read; while share_is_on(). */
 void share_note(const struct swap_page *page, const struct share_fact *fact);
+enum share_work {
+	SHARE_MAJOR,  /* a fault that read pages: all but the read and waiting */
+	SHARE_REFILL, /* a fault for a page that was unmapped to see */
+	SHARE_UNMAP,  /* a batch of evictions, and of pages unmapped to see */
+	SHARE_NR_WORKS,
+};
+/* What the pager did for the program took @ns; while share_is_on(). */
+void share_worked(enum share_work work, uint64_t ns);
 /* Give back what the tier has beyond its share. Return: anything. Context: fault, no lock held. */
 bool share_trim(void);
 /* Room is short and nothing can be evicted: the tier must give way. As above. */

@@ -347,6 +347,7 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 		err = tlb_init(&pg.tlb, &config->tlb, config->tlb_shift);
 	if (!err)
 		err = init_frames(config, (uint32_t)nr_frames);
+	pg.touch_ns = machine_touch_ns();
 	if (!err)
 		err = share_init();
 	if (!err)

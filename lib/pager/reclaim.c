@@ -30,6 +30,9 @@
 
 #define TLB_RESERVE  16u   /* see hold_reserve: reads and writes want a few at a time; guess */
 #define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes: a batch; guess */
+/* Where faults cost more than that, so does it to write to many page tables: see
+ * doc/performance.md, "Two machines", whose first touches take 1.5 and 11 us. */
+#define DEAR_TOUCH_NS 4000u
 
 /* Too many for the stacks of fault handlers. */
 static struct choice choices[MAX_BATCH]; /* [reclaim lock] */
@@ -161,9 +164,12 @@ void reclaim_cold(const struct frame_nr *frames, uint32_t nr)
 /* Do the first @nr of `choices`, and let go of the reclaim lock. As unmap_choices(). */
 static uint32_t do_choices(uint32_t nr, bool with_others)
 {
+	uint64_t began = share_is_on() ? now_ns() : 0;
 	uint32_t freed = unmap_choices(choices, nr, with_others);
 
 	lock_release(&pg.reclaim_lock);
+	if (share_is_on())
+		share_worked(SHARE_UNMAP, now_ns() - began);
 	if (freed)
 		event_signal(&pg.frames.freed);
 	if (atomic_load(&pg.nr_writes) && !pg.config.is_exact)
@@ -180,10 +186,13 @@ static bool does_blocks(void)
 /* Lets go of the reclaim lock. */
 static uint32_t batch_locked(void)
 {
-	/* A long batch is cheaper by the page. Half of it goes to be written, and there are buffers
-	 * for that: see `slack` in reclaim_init(). With more, pages are given up that were not
-	 * watched, as the next ones to watch find no buffer. */
-	uint32_t max = MAX(MIN(MAX_BATCH, frames_usable() / 16), 2u);
+	/* A long batch is cheaper by the page, and half of what it frees idles, on average. Half of
+	 * it goes to be written, and there are buffers for that: see `slack` in reclaim_init().
+	 * With more, pages are given up that were not watched, as the next ones to watch find no
+	 * buffer. */
+	uint32_t max = pg.touch_ns < DEAR_TOUCH_NS ? MIN(MAX_BATCH / 4, frames_usable() / 64)
+	                                           : MIN(MAX_BATCH, frames_usable() / 16);
+	max = MAX(max, 2u);
 	bool is_policys, with_others = does_blocks();
 
 	if (with_others) /* half as many may come along, and all of those are written */
@@ -514,7 +523,7 @@ int reclaim_init(void)
 		return -ENOMEM;
 	/* Held pages may fill the pool but for the reads' reserve and the writes under way: with
 	 * too few buffers there, unmapping waits for the disk. */
-	uint32_t slack = MIN(readahead_max_window(), nr_bufs / 4) + MIN(MAX_IN_WRITE, nr_bufs / 4);
+	uint32_t slack = MIN(readahead_max_window(), nr_bufs / 4) + MIN(MAX_IN_WRITE, nr_bufs / 8);
 	pg.policy_ops->init(
 	    pg.policy, nr, pg.config.is_exact ? pager_exact_held(nr) : nr_bufs - slack);
 	return 0;

@@ -15,7 +15,6 @@
 
 #include <string.h>
 
-#include "base/meta.h"
 #include "base/sys.h"
 #include "pager/internal.h"
 #include "swap/codec.h"
@@ -25,12 +24,13 @@
 #define MAX_UNASKED 16u        /* ... half of it, as long as nothing tells */
 #define MAX_PAGES   (1u << 24) /* 64 GiB */
 
-/* What a fault costs at most beyond the read (signal, mapping, and the eviction that it brings with
- * it), and a page that is in use and was unmapped to see; in first touches as the kernel serves
- * them, which differ tenfold between machines, as faults do. Measured, roughly. */
-#define FAULT_TOUCHES  4u
-#define REFILL_TOUCHES 2u
-#define NR_TOUCHES     15u /* of which the median counts */
+/* What it costs that a thread comes to the pager with a fault and goes on after it, in first
+ * touches as the kernel serves them, which differ tenfold between machines, as faults do. Measured,
+ * roughly. What the pager does meanwhile is timed: until so many were, it counts for as much again.
+ */
+#define ENTRY_TOUCHES 2u
+#define ENOUGH_TIMED  64u
+#define LONG_TOUCHES  64u /* no fault is let count for more: its thread had no processor. Guess */
 
 /* Fewer pages than that in the history: nothing comes back. Guess. */
 #define QUIET_READS    16u
@@ -46,27 +46,32 @@
 #define TAKE_TRIES   8
 #define TAKE_WAIT_NS 50000
 
-_Static_assert(SHARE_DISTANCES == PTE_EPOCHS && SHARE_PER_BUDGET == EPOCHS_PER_BUDGET,
-    "distances are what writeback_absent_since() returns");
+_Static_assert(SHARE_DISTANCES *EPOCHS_PER_BUDGET == PTE_EPOCHS * SHARE_PER_BUDGET,
+    "distances reach as far as epochs do");
 
 static struct {
 	bool is_on;
 	uint32_t step, max;         /* [const] pages */
-	uint64_t touch_ns;          /* [const] the kernel's own first touch of a page */
 	_Atomic uint64_t looked_ns; /* [atomic] whoever moves it on looks */
 	_Atomic uint64_t grown_ns;  /* [atomic] likewise, for more() */
 	_Atomic uint32_t share;     /* pages */
+	_Atomic uint32_t frames;    /* [atomic] what is left to the program, in places */
 	/* [atomic, relaxed] see struct share_history */
-	_Atomic uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES], hits, unwritten;
+	_Atomic uint64_t packed[SHARE_PLACES], others[SHARE_PLACES], hits, unwritten;
 	/* [atomic, relaxed] running means of one page */
-	_Atomic uint64_t hit_ns, packed_ns, raw_ns, fault_ns;
-	_Atomic uint64_t lone_ns;  /* [atomic, relaxed] ... read alone: without the read */
-	_Atomic uint64_t noted_ns; /* [atomic, relaxed] when the last read had ended */
-	_Atomic uint64_t nr_back;  /* [atomic] pages in the history at the last look */
+	_Atomic uint64_t hit_ns, packed_ns, raw_ns;
+	/* [atomic, relaxed] what the pager has done: how often, and how long that took */
+	_Atomic uint64_t nr_works[SHARE_NR_WORKS], work_ns[SHARE_NR_WORKS];
+	_Atomic uint64_t nr_read; /* [atomic, relaxed] pages from swap */
+	_Atomic uint64_t nr_back; /* [atomic] pages in the history at the last look */
 	/* [owner: who looks] */
 	uint64_t hits_before, offers_before, tried_before, fitting_before, bytes_before;
 	uint64_t refills_before, evictions_before, writes_before;
 	uint64_t refills, evictions, writes, saved, spent;
+	struct work {
+		uint64_t nr_before, ns_before, nr, ns;
+	} works[SHARE_NR_WORKS];
+	uint64_t read_before, pages_read;
 	uint32_t packed_bytes, packable;
 } sh;
 
@@ -139,34 +144,6 @@ const char *share_codec_find(const char *name)
 	return !strcmp(name, "off") || codec_find(name) ? name : NULL;
 }
 
-static uint64_t median(uint64_t *ns, uint32_t nr)
-{
-	for (uint32_t i = 1; i < nr; i++)
-		for (uint32_t j = i; j && ns[j - 1] > ns[j]; j--) {
-			uint64_t t = ns[j];
-
-			ns[j] = ns[j - 1];
-			ns[j - 1] = t;
-		}
-	return ns[nr / 2];
-}
-
-/* Return: ns that the kernel takes for the first touch of a page. */
-static uint64_t time_touch(void)
-{
-	uint64_t ns[NR_TOUCHES] = {0};
-	volatile char *pages = meta_map(NR_TOUCHES * PAGE_BYTES);
-
-	for (uint32_t i = 0; pages && i < NR_TOUCHES; i++) {
-		uint64_t began = now_ns();
-
-		pages[i * PAGE_BYTES] = 1;
-		ns[i] = now_ns() - began;
-	}
-	meta_unmap((void *)pages, NR_TOUCHES * PAGE_BYTES);
-	return median(ns, NR_TOUCHES);
-}
-
 int share_init(void)
 {
 	const char *codec = share_codec_find(pg.config.compress);
@@ -188,13 +165,11 @@ int share_init(void)
 	if (swap_tier_enable(pg.swap, codec, &memory))
 		return 0;
 	sh.is_on = true;
-	sh.touch_ns = time_touch();
 	atomic_store(&sh.hit_ns, 3000);
 	atomic_store(&sh.packed_ns, 70000);
 	atomic_store(&sh.raw_ns, 70000);
-	atomic_store(&sh.fault_ns, FAULT_TOUCHES * sh.touch_ns);
-	atomic_store(&sh.lone_ns, FAULT_TOUCHES * sh.touch_ns);
 	sh.packed_bytes = PAGE_BYTES / 2;
+	atomic_store(&sh.frames, SHARE_PER_BUDGET);
 	set_share(MIN(nr / 8, sh.max));
 	return 0;
 }
@@ -224,17 +199,6 @@ static void note_disk(bool is_packed, uint64_t ns)
 	uint64_t old = atomic_load_explicit(other, memory_order_relaxed);
 	uint64_t now = atomic_load_explicit(mean, memory_order_relaxed);
 	atomic_store_explicit(other, old - old / 256 + now / 256, memory_order_relaxed);
-}
-
-/* From the end of a read to the begin of the next, while the program does little else but fault;
- * and a touch's worth for unmapping the page that has to go. */
-static void note_lone(uint64_t ns, uint64_t now)
-{
-	uint64_t least = sh.touch_ns, most = FAULT_TOUCHES * least;
-	uint64_t before = atomic_exchange_explicit(&sh.noted_ns, now, memory_order_relaxed);
-	uint64_t gap = now - MIN(before + ns, now);
-
-	mean_add(&sh.lone_ns, MIN(MAX(gap, least) + least, most));
 }
 
 /* Return: what is left of @count. */
@@ -289,8 +253,8 @@ static void sum_add(uint64_t *sum, uint64_t nr, uint32_t one_in)
 	*sum -= *sum / one_in;
 }
 
-/* Evictions come in batches, far apart: only sums over many looks tell how many refills there are
- * for each. */
+/* Batches of evictions are far apart: only sums over many looks tell how many refills there are for
+ * each, and what all of that costs. */
 static void note_refills(void)
 {
 	const struct fl_process *p = pg.telemetry.p;
@@ -300,6 +264,30 @@ static void note_refills(void)
 
 	sum_add(&sh.refills, nr, REFILLS_FORGET);
 	sum_add(&sh.evictions, nr_evictions, REFILLS_FORGET);
+}
+
+/* What a page that is read costs beside the read, the eviction that it brings with it included; and
+ * a refill. */
+static void note_works(struct share_history *h)
+{
+	uint64_t entry = ENTRY_TOUCHES * pg.touch_ns;
+
+	for (uint32_t i = 0; i < SHARE_NR_WORKS; i++) {
+		struct work *w = &sh.works[i];
+
+		sum_add(&w->nr, since(atomic_load(&sh.nr_works[i]), &w->nr_before), REFILLS_FORGET);
+		sum_add(&w->ns, since(atomic_load(&sh.work_ns[i]), &w->ns_before), REFILLS_FORGET);
+	}
+	sum_add(&sh.pages_read, since(atomic_load(&sh.nr_read), &sh.read_before), REFILLS_FORGET);
+	const struct work *major = &sh.works[SHARE_MAJOR], *refill = &sh.works[SHARE_REFILL],
+	                  *unmap = &sh.works[SHARE_UNMAP];
+	h->fault_ns = h->refill_ns = 2 * entry;
+	if (sh.pages_read >= ENOUGH_TIMED << SHARE_COUNT_SHIFT)
+		h->fault_ns = (major->ns + major->nr * entry) / sh.pages_read;
+	if (sh.evictions >= ENOUGH_TIMED << SHARE_COUNT_SHIFT)
+		h->fault_ns += unmap->ns / sh.evictions;
+	if (refill->nr >= ENOUGH_TIMED << SHARE_COUNT_SHIFT)
+		h->refill_ns = refill->ns / refill->nr + entry;
 }
 
 /* Of @nr_back pages in the history, those that were not written afterwards, in 1/256: they keep
@@ -321,7 +309,6 @@ static void look(void)
 	    .hit_ns = atomic_load(&sh.hit_ns),
 	    .packed_ns = atomic_load(&sh.packed_ns),
 	    .raw_ns = atomic_load(&sh.raw_ns),
-	    .fault_ns = atomic_load(&sh.fault_ns),
 	    .footprint = (uint32_t)MIN(atomic_load(&pg.nr_populated), UINT32_MAX),
 	};
 	struct swap_stats s;
@@ -332,17 +319,20 @@ static void look(void)
 	note_offers(&s, h.packed_ns - MIN(h.hit_ns, h.packed_ns));
 	note_tried(&s);
 	note_refills();
-	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
-		h.packed[d] = forget(&sh.packed[d]);
-		h.others[d] = forget(&sh.others[d]);
-		nr += h.packed[d] + h.others[d];
+	note_works(&h);
+	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
+		h.packed[at] = forget(&sh.packed[at]);
+		h.others[at] = forget(&sh.others[at]);
+		nr += h.packed[at] + h.others[at];
 	}
 	h.hits = forget(&sh.hits);
 	atomic_store(&sh.nr_back, nr >> SHARE_COUNT_SHIFT);
 	h.packable = sh.packable, h.packed_bytes = sh.packed_bytes;
 	h.refills = sh.refills, h.evictions = sh.evictions;
-	h.refill_ns = REFILL_TOUCHES * sh.touch_ns, h.clean = clean_share(nr);
+	h.clean = clean_share(nr);
 	uint32_t budget = frames_budget(), max = budget / SHARE_STEPS * MAX_SHARE;
+	uint64_t frames = budget - MIN(taken, budget);
+	atomic_store(&sh.frames, (uint32_t)(frames * SHARE_PER_BUDGET / MAX(budget, 1u)));
 	uint32_t next = share_next(&h, share, taken, budget, MIN(max, sh.max));
 	if (next != share)
 		set_share(next);
@@ -368,22 +358,28 @@ void share_note(const struct swap_page *page, const struct share_fact *fact)
 	bool is_hit = page->from == SWAP_FROM_TIER;
 	bool is_packed = is_hit || page->from == SWAP_FROM_PACKED;
 
-	uint64_t ns = fact->ns / fact->nr_read, now = now_ns();
+	uint64_t ns = fact->ns / fact->nr_read;
 
 	if (is_hit)
 		mean_add(&sh.hit_ns, ns);
 	else
 		note_disk(is_packed, ns);
-	if (fact->nr_read == 1)
-		note_lone(ns, now);
-	mean_add(
-	    &sh.fault_ns, atomic_load_explicit(&sh.lone_ns, memory_order_relaxed) / fact->nr_read);
-	count(is_packed ? &sh.packed[fact->distance] : &sh.others[fact->distance]);
+	atomic_fetch_add_explicit(&sh.nr_read, 1, memory_order_relaxed);
+	uint32_t at = atomic_load_explicit(&sh.frames, memory_order_relaxed) + fact->distance;
+	count(is_packed ? &sh.packed[at] : &sh.others[at]);
 	if (is_hit)
 		count(&sh.hits);
 	if (!fact->is_writable)
 		count(&sh.unwritten);
-	look_if_due(now);
+	look_if_due(now_ns());
+}
+
+void share_worked(enum share_work work, uint64_t ns)
+{
+	if (work != SHARE_UNMAP)
+		ns = MIN(ns, LONG_TOUCHES * pg.touch_ns);
+	atomic_fetch_add_explicit(&sh.nr_works[work], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&sh.work_ns[work], ns, memory_order_relaxed);
 }
 
 bool share_trim(void)

@@ -7,38 +7,39 @@
 /* Fewer pages than this came back: nothing is known. Guess. */
 #define ENOUGH (32u << SHARE_COUNT_SHIFT)
 
+/* From so many places it is concluded what fewer frames would lose: a quarter of the budget. Guess.
+ */
+#define NEAR (SHARE_PER_BUDGET / 4)
+
 /* So many evictions for each refill that says nothing about the number of frames: R0. Guess. */
 #define STRAY 4u
 
 struct plan {
 	const struct share_history *h;
 	uint64_t budget, frames; /* the program's, now */
-	uint64_t bin;            /* pages of a distance */
-	/* What would come back compressed if pages were, and what not; and sums. */
-	uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES];
+	uint64_t bin;            /* pages of a place */
+	/* What would come back compressed if pages were, and what not; by place, those of frames
+	 * are none; and sums. */
+	uint64_t packed[SHARE_PLACES], others[SHARE_PLACES];
 	uint64_t all_packed, all;
-	int64_t surplus; /* pages that the tier reaches beyond what it should */
+	uint64_t near_packed, near_others; /* of them, from the next NEAR places */
+	int64_t surplus;                   /* pages that the tier reaches beyond what it should */
 };
-
-/* Frames with which nothing of distance @d would have been absent. */
-static uint64_t end_of(const struct plan *p, uint32_t d)
-{
-	return p->frames + (d + 1) * p->bin;
-}
 
 struct goal {
 	uint32_t pages;
 	uint64_t ns;
 };
 
-/* Of what came back after distance @d, what would have been absent with @limit pages present. */
-static uint64_t beyond(const struct plan *p, uint64_t count, uint32_t d, uint64_t limit)
+/* Of what came back from place @at, what would have been absent with @limit pages present. Places
+ * of frames are from when there were fewer. */
+static uint64_t beyond(const struct plan *p, uint64_t count, uint32_t at, uint64_t limit)
 {
-	uint64_t end = end_of(p, d);
+	uint64_t end = (at + 1) * p->bin, start = MAX(end - p->bin, p->frames);
 
-	if (limit >= end)
+	if (end <= p->frames || limit >= end)
 		return 0;
-	return end - limit >= p->bin ? count : count * (end - limit) / p->bin;
+	return limit <= start ? count : count * (end - limit) / (end - start);
 }
 
 /* Evictions that a tier of @pages remembers. */
@@ -55,15 +56,19 @@ static uint64_t reach(const struct plan *p, uint64_t pages)
 	return (uint64_t)MAX(nr + MIN(p->surplus, nr), nr / 8);
 }
 
-/* The distance that @count of what compresses came back within; where it is not known better, the
+/* How far below the frames @count of what compresses came from; where it is not known better, the
  * least, or the most. */
 static uint64_t distance_of(const struct plan *p, uint64_t count, bool is_most)
 {
-	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
-		uint64_t nr = p->h->packed[d];
+	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
+		uint64_t nr = beyond(p, p->h->packed[at], at, p->frames);
 
-		if (count < nr)
-			return is_most ? (d + 1) * p->bin : d * p->bin + p->bin * count / nr;
+		if (count < nr) {
+			uint64_t end = (at + 1) * p->bin - p->frames;
+			uint64_t bin = MIN(p->bin, end);
+
+			return is_most ? end : end - bin + bin * count / nr;
+		}
 		count -= nr;
 	}
 	return INT64_MAX;
@@ -104,21 +109,21 @@ static uint64_t cost(const struct plan *p, uint64_t pages)
 	uint64_t frames = p->budget - pages, end = frames + reach(p, pages);
 	uint64_t nr_hits = 0, nr_packed = 0, nr_raw = 0;
 
-	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
-		uint64_t from_disk = beyond(p, p->packed[d], d, end);
+	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
+		uint64_t from_disk = beyond(p, p->packed[at], at, end);
 
 		nr_packed += from_disk;
-		nr_hits += beyond(p, p->packed[d], d, frames) - from_disk;
-		nr_raw += beyond(p, p->others[d], d, frames);
+		nr_hits += beyond(p, p->packed[at], at, frames) - from_disk;
+		nr_raw += beyond(p, p->others[at], at, frames);
 	}
 	/* With fewer frames pages would come back that do not now: as many for each as nearest, and
 	 * more the fewer are left. */
-	uint64_t step = p->budget / SHARE_STEPS, near = p->bin * 2;
+	uint64_t step = p->budget / SHARE_STEPS, near = p->bin * NEAR;
 	for (uint64_t at = p->frames; at > frames; at -= MIN(at - frames, step)) {
 		uint64_t some = MIN(at - frames, step) * p->frames / at;
-		uint64_t packed = (p->packed[0] + p->packed[1]) * some / near;
+		uint64_t packed = p->near_packed * some / near;
 
-		nr_raw += (p->others[0] + p->others[1]) * some / near;
+		nr_raw += p->near_others * some / near;
 		*(at <= end ? &nr_hits : &nr_packed) += packed;
 	}
 	/* The same pages are not read faster for being compressed. */
@@ -155,17 +160,22 @@ static void fill_in(struct plan *p)
 	const struct share_history *h = p->h;
 	uint64_t packed = 0, others = 0;
 
-	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
-		packed += h->packed[d];
-		others += h->others[d];
+	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
+		p->packed[at] = beyond(p, h->packed[at], at, p->frames);
+		p->others[at] = beyond(p, h->others[at], at, p->frames);
+		packed += p->packed[at];
+		others += p->others[at];
 	}
 	p->all = packed + others;
 	p->all_packed = MAX(packed, p->all * h->packable / 256);
-	for (uint32_t d = 0; d < SHARE_DISTANCES; d++) {
-		uint64_t more = h->others[d] * (p->all_packed - packed) / MAX(others, 1u);
+	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
+		uint64_t more = p->others[at] * (p->all_packed - packed) / MAX(others, 1u);
+		bool is_near = at < p->frames / p->bin + NEAR;
 
-		p->packed[d] = h->packed[d] + more;
-		p->others[d] = h->others[d] - more;
+		p->packed[at] += more;
+		p->others[at] -= more;
+		p->near_packed += is_near ? p->packed[at] : 0;
+		p->near_others += is_near ? p->others[at] : 0;
 	}
 }
 
@@ -174,7 +184,7 @@ static uint64_t margin(const struct share_history *h, uint64_t now, bool is_more
 {
 	uint64_t saves = h->packed_ns - MIN(h->hit_ns, h->packed_ns);
 
-	return is_more ? now / 16 : (h->hits >> SHARE_COUNT_SHIFT) * saves / 8;
+	return is_more ? now / 16 : (h->hits >> SHARE_COUNT_SHIFT) * saves / 16;
 }
 
 uint32_t share_next(

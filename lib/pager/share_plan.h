@@ -3,16 +3,17 @@
  * How much of the budget the compressed tier should get, from how long after their eviction pages
  * came back: the rule, without what it is fed from (share.c).
  *
- * A page that came back after d evictions would have been in its frame still with d frames more; it
- * is found in the tier if that has room for what was evicted since. So one histogram of these
- * distances says what any division of the budget would have cost:
+ * A page that comes back while d that were evicted after it are absent would have been in its frame
+ * still with d frames more: its place, in LRU order, is d below the F frames. It is found in the
+ * tier if that has room for those d. So one histogram of places says what any division of the
+ * budget would have cost:
  *
  *     0            F                        F + R(T)
  *     |-- frames --|-- tier: a fault and an expansion --|-- disk: a fault and a read ...
  *
  * with F frames for the program, T = budget - F for the tier, and R(T) pages that these hold. What
- * fewer frames than now would cost is told by the nearest distances, continued with 1/x, as far as
- * they have been seen; what R is, by the tier's hits. Without a tier pages go to disk as they are,
+ * fewer frames than now would cost is told by the nearest places, continued with 1/x; what R is, by
+ * the tier's hits. Without a tier pages go to disk as they are,
  * from where streams of them are read by fewer transfers.
  */
 #ifndef FL_PAGER_SHARE_PLAN_H
@@ -24,16 +25,17 @@
 #define SHARE_MIN_FRAMES 256u
 /* The least share, which stands for none: pages go to disk as they are. */
 #define SHARE_MIN 32u
-/* Distances are known in eighths of the budget, up to eight budgets. */
-#define SHARE_DISTANCES   64u
-#define SHARE_PER_BUDGET  8u  /* EPOCHS_PER_BUDGET */
+/* Places are counted in 32nds of the budget: those of frames, and eight budgets below them. */
+#define SHARE_PER_BUDGET  32u
+#define SHARE_DISTANCES   (8 * SHARE_PER_BUDGET)
+#define SHARE_PLACES      (SHARE_DISTANCES + SHARE_PER_BUDGET)
 #define SHARE_STEPS       32u /* the budget is so many steps */
 #define SHARE_COUNT_SHIFT 8   /* counts of pages are kept in 1/256: they decay */
 
 /* Of the last fraction of a second, the older the less. */
 struct share_history {
-	/* Pages read back, by distance; of what compresses, and of the rest; in 1/256. */
-	uint64_t packed[SHARE_DISTANCES], others[SHARE_DISTANCES];
+	/* Pages read back, by place; of what compresses, and of the rest; in 1/256. */
+	uint64_t packed[SHARE_PLACES], others[SHARE_PLACES];
 	uint64_t hits;              /* of `packed`: were in the tier; in 1/256 */
 	uint64_t hit_ns, fault_ns;  /* of a page: from the tier, and beside any read */
 	uint64_t packed_ns, raw_ns; /* ... from disk, compressed, and as it is */

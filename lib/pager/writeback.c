@@ -15,6 +15,7 @@
 
 #include "base/ensure.h"
 #include "pager/internal.h"
+#include "pager/share_plan.h"
 #include "swap/checksum.h"
 
 #define MAX_WRITE 128u /* pages written by one swap_write(): 512 KiB */
@@ -85,7 +86,7 @@ uint32_t writeback_absent_since(uint64_t pte)
 		epoch = (epoch + 1) % PTE_EPOCHS;
 		nr += atomic_load_explicit(&pg.nr_absent[epoch], memory_order_relaxed);
 	}
-	return (uint32_t)MIN(nr / epoch_pages(), PTE_EPOCHS - 1);
+	return (uint32_t)MIN(nr * SHARE_PER_BUDGET / MAX(frames_budget(), 1u), SHARE_DISTANCES - 1);
 }
 
 static uint32_t epochs_since(uint64_t pte)

@@ -186,13 +186,24 @@ struct redirect {
 	unsigned char *from;
 };
 
+/*
+ * Return: libc's function @name, or NULL. Not by way of dlopen(), which takes memory: it may be in
+ * a program's own malloc, for its first mmap, that the pager starts.
+ */
+static void *in_libc(const char *name)
+{
+	void *at = dlsym(RTLD_NEXT, name);
+
+	return (uintptr_t)at >= text.start && (uintptr_t)at < text.end ? at : NULL;
+}
+
 /* Return: its bytes; 0: there is no such function. */
-static size_t find_function(void *libc, const char *name, unsigned char **ret_start)
+static size_t find_function(const char *name, unsigned char **ret_start)
 {
 	const ElfW(Sym) *symbol = NULL;
 	Dl_info info;
 
-	*ret_start = dlsym(libc, name);
+	*ret_start = in_libc(name);
 	if (!*ret_start || !dladdr1(*ret_start, &info, (void **)&symbol, RTLD_DL_SYMENT) ||
 	    !symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || info.dli_saddr != *ret_start)
 		return 0;
@@ -200,11 +211,11 @@ static size_t find_function(void *libc, const char *name, unsigned char **ret_st
 }
 
 /* Where _Fork makes its system call; NULL: not to be found. */
-static unsigned char *find_clone(void *libc)
+static unsigned char *find_clone(void)
 {
 	static const unsigned char call[CLONE_BYTES] = {0xb8, SYS_clone, 0, 0, 0, 0x0f, 0x05};
 	unsigned char *start;
-	size_t size = find_function(libc, "_Fork", &start);
+	size_t size = find_function("_Fork", &start);
 
 	return size > CLONE_BYTES && size <= MAX_FORK_SIZE ? memmem(start, size, call, sizeof(call))
 	                                                   : NULL;
@@ -282,21 +293,19 @@ int libc_malloc_take(void)
 	const size_t nr_jumps = ARRAY_LEN(redirects) - 1;
 	size_t nr = 0;
 	long err = 0;
-	void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-	void *(*libc_malloc)(size_t) = libc ? dlsym(libc, "__libc_malloc") : NULL;
-	void (*libc_free)(void *) = libc ? dlsym(libc, "__libc_free") : NULL;
-	int (*libc_mallopt)(int, int) = libc ? dlsym(libc, "mallopt") : NULL;
-	unsigned char *clone = libc ? find_clone(libc) : NULL;
+	void *(*libc_malloc)(size_t) = dlsym(RTLD_NEXT, "__libc_malloc");
 
-	if (!libc_malloc || !libc_free || !libc_mallopt || !clone || !libc_mallopt(M_ARENA_MAX, 1))
+	if (!libc_malloc || !dl_iterate_phdr(find_text, (void *)libc_malloc))
+		return -ENOSYS;
+	void (*libc_free)(void *) = in_libc("__libc_free");
+	int (*libc_mallopt)(int, int) = in_libc("mallopt");
+	unsigned char *clone = find_clone();
+	if (!libc_free || !libc_mallopt || !clone || !libc_mallopt(M_ARENA_MAX, 1))
 		return -ENOSYS;
 	for (size_t i = 0; i < nr_jumps; i++)
-		if (find_function(libc, redirects[i].name, &redirects[i].from) <
-		    SPARE_AT + JUMP_BYTES)
+		if (find_function(redirects[i].name, &redirects[i].from) < SPARE_AT + JUMP_BYTES)
 			return -ENOSYS;
 	redirects[nr_jumps].from = clone;
-	if (!dl_iterate_phdr(find_text, clone))
-		return -ENOSYS;
 	while (nr <= nr_jumps && !(err = protect_text(redirects[nr].from, SPARE_AT + JUMP_BYTES,
 	                               PROT_READ | PROT_WRITE | PROT_EXEC)))
 		nr++;
