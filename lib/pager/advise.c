@@ -144,6 +144,7 @@ static void page_out(uintptr_t start, uintptr_t end)
 	/* Each needs a buffer, and finds one as long as the pool is not full. */
 	uint32_t max = MIN(MAX(pg.frames.nr_bufs / 8, 1u), PTAB_ENTRIES);
 
+	atomic_fetch_add(&pg.nr_paged_out, 1);
 	for (; (vpn = ptab_next(&pg.ptab, vpn, last)).v < last.v; vpn = leaf_end(vpn)) {
 		struct vpn stop = {MIN(leaf_end(vpn).v, last.v)};
 		struct frame_nr frames[PTAB_ENTRIES];

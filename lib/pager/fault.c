@@ -43,7 +43,8 @@ enum fault_kind {
 struct fault {
 	struct vpn vpn;
 	bool is_write, is_fetch;
-	bool is_ahead; /* no thread has touched the page: readahead */
+	bool is_ahead;         /* no thread has touched the page: readahead */
+	uint32_t nr_paged_out; /* ... wanted when that was the number */
 	enum fault_kind kind;
 	uint32_t places;      /* taken and not used yet */
 	uint32_t ticket;      /* of the page's event, for STEP_WAIT */
@@ -331,6 +332,9 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 
 	f->source = r->source;
 	if (f->is_ahead && state != PAGE_SWAPPED && !is_in_file)
+		return STEP_DONE;
+	/* Evicted on request, and by now not touched again. */
+	if (f->is_ahead && atomic_load(&pg.nr_paged_out) != f->nr_paged_out)
 		return STEP_DONE;
 	/* Where each touch counts. Its thread is woken, and faults again if it must. */
 	if (UNLIKELY(pg.transport.is_silent) && !f->is_ahead && engine_is_stale())
@@ -738,7 +742,8 @@ static void account(struct fault *f, enum step step, uint64_t began)
 		share_worked(SHARE_REFILL, ns - MIN(f->aside_ns, ns));
 }
 
-uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
+uint32_t pager_read_ahead(
+    struct vpn vpn, struct window window, bool is_write, uint32_t nr_paged_out)
 {
 	struct fault f;
 	enum step step;
@@ -749,6 +754,7 @@ uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write)
 	f.is_write = is_write;
 	f.is_fetch = false;
 	f.is_ahead = true;
+	f.nr_paged_out = nr_paged_out;
 	f.window = window;
 	f.need = 1;
 	f.aside_ns = 0;

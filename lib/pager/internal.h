@@ -83,6 +83,8 @@ struct pager {
 	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */
 	_Atomic uint64_t nr_evicted; /* the clock of evictions */
 	_Atomic uint32_t
+	    nr_paged_out; /* calls that evict; what was to be read ahead before is not */
+	_Atomic uint32_t
 	    nr_absent[PTE_EPOCHS];  /* [atomic, relaxed] of them, by epoch: there still */
 	_Atomic uint32_t nr_writes; /* queued or under way */
 	_Atomic uint32_t
@@ -324,7 +326,8 @@ void readahead_after_fork(void);
  * and map all but the first, which stays HELD. Context: a thread of the pager.
  * Return: pages read.
  */
-uint32_t pager_read_ahead(struct vpn vpn, struct window window, bool is_write);
+uint32_t pager_read_ahead(
+    struct vpn vpn, struct window window, bool is_write, uint32_t nr_paged_out);
 
 /* --- guess.c --- */
 

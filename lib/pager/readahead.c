@@ -40,6 +40,7 @@ struct request {
 	struct vpn vpn;
 	struct window window;
 	bool is_write;
+	uint32_t nr_paged_out; /* when it was wanted */
 };
 
 static struct {
@@ -166,7 +167,7 @@ static void ahead_thread(void *arg)
 			continue;
 		}
 		event_cancel(&ra.wanted);
-		note_ahead(r.vpn, pager_read_ahead(r.vpn, r.window, r.is_write));
+		note_ahead(r.vpn, pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out));
 	}
 }
 
@@ -181,8 +182,10 @@ static bool ask_ahead_locked(struct stream *s)
 	if (s->window < AHEAD_WINDOW || ra.nr_requests == NR_REQUESTS)
 		return false;
 	struct window window = {.nr = MIN(s->window, left + 1), .delta = s->delta};
-	ra.request[(ra.first + ra.nr_requests++) % NR_REQUESTS] =
-	    (struct request){.vpn = {s->next}, .window = window, .is_write = s->is_write};
+	ra.request[(ra.first + ra.nr_requests++) % NR_REQUESTS] = (struct request){.vpn = {s->next},
+	    .window = window,
+	    .is_write = s->is_write,
+	    .nr_paged_out = atomic_load(&pg.nr_paged_out)};
 	s->trigger = s->next;
 	s->next += (uint64_t)((int64_t)window.nr * s->delta);
 	return true;

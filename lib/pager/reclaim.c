@@ -37,6 +37,11 @@
 /* Too many for the stacks of fault handlers. */
 static struct choice choices[MAX_BATCH]; /* [reclaim lock] */
 
+static bool tables_are_dear(void)
+{
+	return pg.touch_ns > DEAR_TOUCH_NS;
+}
+
 static void clear_chosen(struct frame_nr nr)
 {
 	atomic_fetch_and(&frame_of(&pg.frames, nr)->flags,
@@ -190,8 +195,8 @@ static uint32_t batch_locked(void)
 	 * it goes to be written, and there are buffers for that: see `slack` in reclaim_init().
 	 * With more, pages are given up that were not watched, as the next ones to watch find no
 	 * buffer. */
-	uint32_t max = pg.touch_ns < DEAR_TOUCH_NS ? MIN(MAX_BATCH / 4, frames_usable() / 64)
-	                                           : MIN(MAX_BATCH, frames_usable() / 16);
+	uint32_t max = tables_are_dear() ? MIN(MAX_BATCH, frames_usable() / 16)
+	                                 : MIN(MAX_BATCH / 4, frames_usable() / 64);
 	max = MAX(max, 2u);
 	bool is_policys, with_others = does_blocks();
 
@@ -523,7 +528,8 @@ int reclaim_init(void)
 		return -ENOMEM;
 	/* Held pages may fill the pool but for the reads' reserve and the writes under way: with
 	 * too few buffers there, unmapping waits for the disk. */
-	uint32_t slack = MIN(readahead_max_window(), nr_bufs / 4) + MIN(MAX_IN_WRITE, nr_bufs / 8);
+	uint32_t slack = MIN(readahead_max_window(), nr_bufs / 4) +
+	                 MIN(MAX_IN_WRITE, nr_bufs / (tables_are_dear() ? 4 : 8));
 	pg.policy_ops->init(
 	    pg.policy, nr, pg.config.is_exact ? pager_exact_held(nr) : nr_bufs - slack);
 	return 0;

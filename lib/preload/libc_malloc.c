@@ -39,6 +39,7 @@
 #define SPARE_AT      16 /* bytes of a function behind its jump, which nobody executes any more */
 #define CLONE_BYTES   7  /* mov $SYS_clone, %eax; syscall */
 #define MAX_FORK_SIZE 512
+#define BREAKPOINT    0xcc
 #define WARM_UP       64 /* blocks; the first that sbrk's memory has no room for is enough */
 #define WARM_UP_SIZE  (100u << 10) /* below what malloc maps by itself */
 
@@ -197,7 +198,7 @@ static void *in_libc(const char *name)
 	return (uintptr_t)at >= text.start && (uintptr_t)at < text.end ? at : NULL;
 }
 
-/* Return: its bytes; 0: there is no such function. */
+/* Return: its bytes; 0: there is no such function, or a debugger has a breakpoint there. */
 static size_t find_function(const char *name, unsigned char **ret_start)
 {
 	const ElfW(Sym) *symbol = NULL;
@@ -205,7 +206,8 @@ static size_t find_function(const char *name, unsigned char **ret_start)
 
 	*ret_start = in_libc(name);
 	if (!*ret_start || !dladdr1(*ret_start, &info, (void **)&symbol, RTLD_DL_SYMENT) ||
-	    !symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || info.dli_saddr != *ret_start)
+	    !symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || info.dli_saddr != *ret_start ||
+	    **ret_start == BREAKPOINT)
 		return 0;
 	return symbol->st_size;
 }

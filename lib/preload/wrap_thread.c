@@ -21,6 +21,7 @@
 #include "preload/guard.h"
 #include "preload/real.h"
 #include "preload/sigframe.h"
+#include "preload/start.h"
 
 struct start {
 	void *(*routine)(void *);
@@ -161,6 +162,7 @@ EXPORT int pthread_create(
 {
 	if (!real_pthread_create)
 		resolve();
+	preload_start(); /* which is for one thread: by a library that is initialised before ours */
 	if (!pager_is_running())
 		return real_pthread_create(thread, attr, routine, arg);
 	struct start *start = malloc(sizeof(*start));
