@@ -144,7 +144,6 @@ static void page_out(uintptr_t start, uintptr_t end)
 	/* Each needs a buffer, and finds one as long as the pool is not full. */
 	uint32_t max = MIN(MAX(pg.frames.nr_bufs / 8, 1u), PTAB_ENTRIES);
 
-	atomic_fetch_add(&pg.nr_paged_out, 1);
 	for (; (vpn = ptab_next(&pg.ptab, vpn, last)).v < last.v; vpn = leaf_end(vpn)) {
 		struct vpn stop = {MIN(leaf_end(vpn).v, last.v)};
 		struct frame_nr frames[PTAB_ENTRIES];
@@ -263,6 +262,10 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 
 		return err == -EFAULT ? -EINVAL : err;
 	}
+	/* First: mapping_begin() waits for what is being read, and nothing more is read after it.
+	 */
+	if (advice == MADV_PAGEOUT)
+		atomic_fetch_add(&pg.nr_paged_out, 1);
 	uint64_t mask = mapping_begin(addr, addr + bytes);
 	long err = mapping_end(mask, advise_pieces(addr, addr + bytes, advice));
 	if (err && err != -ENOMEM)

@@ -60,7 +60,8 @@ struct fault {
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
 	uint32_t nr_read, stride, self;
 	struct vpn first;
-	uint8_t distance[MAX_WINDOW]; /* of each page read: see share_note() */
+	uint8_t
+	    distance[MAX_WINDOW]; /* of each page read: see share_note(); below SHARE_DISTANCES */
 	struct swap_page page[MAX_WINDOW];
 	struct frame_nr frame[MAX_WINDOW];
 };
@@ -594,9 +595,8 @@ static enum step read_pages(struct fault *f)
 		read_window(f, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
 		stall_end(&pg.telemetry, now_ns());
 	}
-	uint64_t ns = now_ns() - began;
-	f->aside_ns += ns;
-	note_read(f, ns);
+	note_read(f, now_ns() - began);
+	f->aside_ns += now_ns() - began;
 	COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
 	finish_read(f);
 	if (!f->page[f->self].result)
@@ -727,7 +727,7 @@ static void account(struct fault *f, enum step step, uint64_t began)
 	if (f->kind == KIND_MAJOR) {
 		COUNT(t, major, 1);
 		hist_add(&t->p->major_hist, ns);
-		if (share_is_on())
+		if (share_is_on() && !f->from_file)
 			share_worked(SHARE_MAJOR, ns - MIN(f->aside_ns, ns));
 		return;
 	}
@@ -796,6 +796,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.window.nr = 0;
 	f.need = 1;
 	f.aside_ns = 0;
+	f.from_file = false;
 	f.has_entry = f.is_filled = f.needs_frame = false;
 	pager_enter();
 	enum step step = serve(&f);

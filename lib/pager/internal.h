@@ -274,8 +274,9 @@ struct share_fact {
 
 /* @page was read; while share_is_on(). */
 void share_note(const struct swap_page *page, const struct share_fact *fact);
+
 enum share_work {
-	SHARE_MAJOR,  /* a fault that read pages: all but the read and waiting */
+	SHARE_MAJOR,  /* a fault that read pages from swap: all but the read and waiting */
 	SHARE_REFILL, /* a fault for a page that was unmapped to see */
 	SHARE_UNMAP,  /* a batch of evictions, and of pages unmapped to see */
 	SHARE_NR_WORKS,
@@ -323,7 +324,8 @@ void readahead_after_fork(void);
 
 /*
  * Read @window from @vpn on, as far as its pages are in swap, in one L1 table, and there is room,
- * and map all but the first, which stays HELD. Context: a thread of the pager.
+ * and map all but the first, which stays HELD. @nr_paged_out: pg's when that was wanted; if it has
+ * changed, nothing is read. Context: a thread of the pager.
  * Return: pages read.
  */
 uint32_t pager_read_ahead(

@@ -347,9 +347,10 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 		err = tlb_init(&pg.tlb, &config->tlb, config->tlb_shift);
 	if (!err)
 		err = init_frames(config, (uint32_t)nr_frames);
-	pg.touch_ns = machine_touch_ns();
-	if (!err)
+	if (!err) {
+		pg.touch_ns = machine_touch_ns();
 		err = share_init();
+	}
 	if (!err)
 		err = reclaim_init();
 	pg.zeros = meta_map(MAX_AROUND * PAGE_BYTES);

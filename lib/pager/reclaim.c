@@ -29,7 +29,7 @@
 #include "base/thread.h"
 
 #define TLB_RESERVE  16u   /* see hold_reserve: reads and writes want a few at a time; guess */
-#define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes: a batch; guess */
+#define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes; guess */
 /* Where faults cost more than that, so does it to write to many page tables: see
  * doc/performance.md, "Two machines", whose first touches take 1.5 and 11 us. */
 #define DEAR_TOUCH_NS 4000u

@@ -30,7 +30,7 @@
  */
 #define ENTRY_TOUCHES 2u
 #define ENOUGH_TIMED  64u
-#define LONG_TOUCHES  64u /* no fault is let count for more: its thread had no processor. Guess */
+#define LONG_TOUCHES  512u /* none is let count for more: its thread had no processor. Guess */
 
 /* Fewer pages than that in the history: nothing comes back. Guess. */
 #define QUIET_READS    16u
@@ -64,7 +64,10 @@ static struct {
 	_Atomic uint64_t nr_works[SHARE_NR_WORKS], work_ns[SHARE_NR_WORKS];
 	_Atomic uint64_t nr_read; /* [atomic, relaxed] pages from swap */
 	_Atomic uint64_t nr_back; /* [atomic] pages in the history at the last look */
+	_Atomic bool is_looking;
 	/* [owner: who looks] */
+	struct share_history history;
+	uint32_t budget;
 	uint64_t hits_before, offers_before, tried_before, fitting_before, bytes_before;
 	uint64_t refills_before, evictions_before, writes_before;
 	uint64_t refills, evictions, writes, saved, spent;
@@ -259,8 +262,9 @@ static void note_refills(void)
 {
 	const struct fl_process *p = pg.telemetry.p;
 	uint64_t nr = since(atomic_load(&p->minor_refill), &sh.refills_before);
-	uint64_t nr_evictions = since(
-	    atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty), &sh.evictions_before);
+	uint64_t nr_evictions = since(atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty) +
+	                                  atomic_load(&p->evict_zero),
+	    &sh.evictions_before);
 
 	sum_add(&sh.refills, nr, REFILLS_FORGET);
 	sum_add(&sh.evictions, nr_evictions, REFILLS_FORGET);
@@ -302,38 +306,51 @@ static uint32_t clean_share(uint64_t nr_back)
 	return nr_back ? (uint32_t)MIN(unwritten * 256 / nr_back, 256u) : 0;
 }
 
+/* The history, an eighth of it forgotten. Return: pages in it, in 1/256. */
+static uint64_t recall(struct share_history *h, uint32_t budget)
+{
+	uint64_t nr = 0;
+
+	/* In places of another budget it means something else. */
+	for (uint32_t at = 0; budget != sh.budget && at < SHARE_PLACES; at++) {
+		atomic_store_explicit(&sh.packed[at], 0, memory_order_relaxed);
+		atomic_store_explicit(&sh.others[at], 0, memory_order_relaxed);
+	}
+	sh.budget = budget;
+	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
+		h->packed[at] = forget(&sh.packed[at]);
+		h->others[at] = forget(&sh.others[at]);
+		nr += h->packed[at] + h->others[at];
+	}
+	h->hits = forget(&sh.hits);
+	return nr;
+}
+
 static void look(void)
 {
 	uint32_t share = atomic_load(&sh.share);
-	struct share_history h = {
-	    .hit_ns = atomic_load(&sh.hit_ns),
-	    .packed_ns = atomic_load(&sh.packed_ns),
-	    .raw_ns = atomic_load(&sh.raw_ns),
-	    .footprint = (uint32_t)MIN(atomic_load(&pg.nr_populated), UINT32_MAX),
-	};
+	uint32_t budget = frames_budget(), max = MIN(budget / SHARE_STEPS * MAX_SHARE, sh.max);
+	struct share_history *h = &sh.history;
 	struct swap_stats s;
-	uint64_t nr = 0;
 
 	swap_stats(pg.swap, &s);
 	uint32_t taken = (uint32_t)(s.tier_bytes >> PAGE_SHIFT);
-	note_offers(&s, h.packed_ns - MIN(h.hit_ns, h.packed_ns));
+	h->hit_ns = atomic_load(&sh.hit_ns);
+	h->packed_ns = atomic_load(&sh.packed_ns);
+	h->raw_ns = atomic_load(&sh.raw_ns);
+	h->footprint = (uint32_t)MIN(atomic_load(&pg.nr_populated), UINT32_MAX);
+	note_offers(&s, h->packed_ns - MIN(h->hit_ns, h->packed_ns));
 	note_tried(&s);
 	note_refills();
-	note_works(&h);
-	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
-		h.packed[at] = forget(&sh.packed[at]);
-		h.others[at] = forget(&sh.others[at]);
-		nr += h.packed[at] + h.others[at];
-	}
-	h.hits = forget(&sh.hits);
+	note_works(h);
+	uint64_t nr = recall(h, budget);
 	atomic_store(&sh.nr_back, nr >> SHARE_COUNT_SHIFT);
-	h.packable = sh.packable, h.packed_bytes = sh.packed_bytes;
-	h.refills = sh.refills, h.evictions = sh.evictions;
-	h.clean = clean_share(nr);
-	uint32_t budget = frames_budget(), max = budget / SHARE_STEPS * MAX_SHARE;
-	uint64_t frames = budget - MIN(taken, budget);
+	h->packable = sh.packable, h->packed_bytes = sh.packed_bytes;
+	h->refills = sh.refills, h->evictions = sh.evictions;
+	h->clean = clean_share(nr);
+	uint64_t frames = budget - MIN(taken, max);
 	atomic_store(&sh.frames, (uint32_t)(frames * SHARE_PER_BUDGET / MAX(budget, 1u)));
-	uint32_t next = share_next(&h, share, taken, budget, MIN(max, sh.max));
+	uint32_t next = share_next(h, share, taken, budget, max);
 	if (next != share)
 		set_share(next);
 }
@@ -342,8 +359,13 @@ static void look_if_due(uint64_t now)
 {
 	uint64_t before = atomic_load(&sh.looked_ns);
 
-	if (now - before >= LOOK_NS && atomic_compare_exchange_strong(&sh.looked_ns, &before, now))
-		look();
+	if (now - before < LOOK_NS || !atomic_compare_exchange_strong(&sh.looked_ns, &before, now))
+		return;
+	/* One that lost its processor may be at it still. */
+	if (atomic_exchange(&sh.is_looking, true))
+		return;
+	look();
+	atomic_store(&sh.is_looking, false);
 }
 
 bool share_is_on(void)
@@ -376,8 +398,7 @@ void share_note(const struct swap_page *page, const struct share_fact *fact)
 
 void share_worked(enum share_work work, uint64_t ns)
 {
-	if (work != SHARE_UNMAP)
-		ns = MIN(ns, LONG_TOUCHES * pg.touch_ns);
+	ns = MIN(ns, LONG_TOUCHES * (work == SHARE_UNMAP ? MAX_BATCH / 8 : 1) * pg.touch_ns);
 	atomic_fetch_add_explicit(&sh.nr_works[work], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&sh.work_ns[work], ns, memory_order_relaxed);
 }

@@ -17,10 +17,9 @@
 struct plan {
 	const struct share_history *h;
 	uint64_t budget, frames; /* the program's, now */
-	uint64_t bin;            /* pages of a place */
 	/* What would come back compressed if pages were, and what not; by place, those of frames
 	 * are none; and sums. */
-	uint64_t packed[SHARE_PLACES], others[SHARE_PLACES];
+	uint32_t packed[SHARE_PLACES], others[SHARE_PLACES];
 	uint64_t all_packed, all;
 	uint64_t near_packed, near_others; /* of them, from the next NEAR places */
 	int64_t surplus;                   /* pages that the tier reaches beyond what it should */
@@ -31,11 +30,17 @@ struct goal {
 	uint64_t ns;
 };
 
+/* Where place @at begins, in pages. */
+static uint64_t place_start(const struct plan *p, uint32_t at)
+{
+	return at * p->budget / SHARE_PER_BUDGET;
+}
+
 /* Of what came back from place @at, what would have been absent with @limit pages present. Places
  * of frames are from when there were fewer. */
 static uint64_t beyond(const struct plan *p, uint64_t count, uint32_t at, uint64_t limit)
 {
-	uint64_t end = (at + 1) * p->bin, start = MAX(end - p->bin, p->frames);
+	uint64_t end = place_start(p, at + 1), start = MAX(place_start(p, at), p->frames);
 
 	if (end <= p->frames || limit >= end)
 		return 0;
@@ -64,10 +69,10 @@ static uint64_t distance_of(const struct plan *p, uint64_t count, bool is_most)
 		uint64_t nr = beyond(p, p->h->packed[at], at, p->frames);
 
 		if (count < nr) {
-			uint64_t end = (at + 1) * p->bin - p->frames;
-			uint64_t bin = MIN(p->bin, end);
+			uint64_t end = place_start(p, at + 1);
+			uint64_t start = MAX(place_start(p, at), p->frames);
 
-			return is_most ? end : end - bin + bin * count / nr;
+			return (is_most ? end : start + (end - start) * count / nr) - p->frames;
 		}
 		count -= nr;
 	}
@@ -81,7 +86,7 @@ static void measure(struct plan *p, uint64_t taken)
 	uint64_t least = distance_of(p, hits - some, false),
 	         most = distance_of(p, hits + some, true);
 
-	if (distance_of(p, hits + some, true) == INT64_MAX)
+	if (most == INT64_MAX)
 		least = MIN(least, expected);
 	p->surplus = (int64_t)MIN(MAX(expected, least), most) - (int64_t)expected;
 }
@@ -118,7 +123,7 @@ static uint64_t cost(const struct plan *p, uint64_t pages)
 	}
 	/* With fewer frames pages would come back that do not now: as many for each as nearest, and
 	 * more the fewer are left. */
-	uint64_t step = p->budget / SHARE_STEPS, near = p->bin * NEAR;
+	uint64_t step = p->budget / SHARE_STEPS, near = p->budget * NEAR / SHARE_PER_BUDGET;
 	for (uint64_t at = p->frames; at > frames; at -= MIN(at - frames, step)) {
 		uint64_t some = MIN(at - frames, step) * p->frames / at;
 		uint64_t packed = p->near_packed * some / near;
@@ -161,8 +166,8 @@ static void fill_in(struct plan *p)
 	uint64_t packed = 0, others = 0;
 
 	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
-		p->packed[at] = beyond(p, h->packed[at], at, p->frames);
-		p->others[at] = beyond(p, h->others[at], at, p->frames);
+		p->packed[at] = (uint32_t)beyond(p, h->packed[at], at, p->frames);
+		p->others[at] = (uint32_t)beyond(p, h->others[at], at, p->frames);
 		packed += p->packed[at];
 		others += p->others[at];
 	}
@@ -170,10 +175,10 @@ static void fill_in(struct plan *p)
 	p->all_packed = MAX(packed, p->all * h->packable / 256);
 	for (uint32_t at = 0; at < SHARE_PLACES; at++) {
 		uint64_t more = p->others[at] * (p->all_packed - packed) / MAX(others, 1u);
-		bool is_near = at < p->frames / p->bin + NEAR;
+		bool is_near = at < p->frames * SHARE_PER_BUDGET / p->budget + NEAR;
 
-		p->packed[at] += more;
-		p->others[at] -= more;
+		p->packed[at] += (uint32_t)more;
+		p->others[at] -= (uint32_t)more;
 		p->near_packed += is_near ? p->packed[at] : 0;
 		p->near_others += is_near ? p->others[at] : 0;
 	}
@@ -194,7 +199,6 @@ uint32_t share_next(
 	    .h = h,
 	    .budget = budget,
 	    .frames = budget - MIN(taken, max),
-	    .bin = budget / SHARE_PER_BUDGET,
 	};
 	uint32_t step = budget / SHARE_STEPS;
 

@@ -13,8 +13,8 @@
  *
  * with F frames for the program, T = budget - F for the tier, and R(T) pages that these hold. What
  * fewer frames than now would cost is told by the nearest places, continued with 1/x; what R is, by
- * the tier's hits. Without a tier pages go to disk as they are,
- * from where streams of them are read by fewer transfers.
+ * the tier's hits. Without a tier pages go to disk as they are, from where streams of them are read
+ * by fewer transfers.
  */
 #ifndef FL_PAGER_SHARE_PLAN_H
 #define FL_PAGER_SHARE_PLAN_H

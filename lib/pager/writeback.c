@@ -76,6 +76,8 @@ void writeback_forget(uint64_t pte)
 		;
 }
 
+_Static_assert(SHARE_DISTANCES <= 256, "a fault keeps distances in bytes");
+
 uint32_t writeback_absent_since(uint64_t pte)
 {
 	uint32_t now = epoch_now(), epoch = pte_epoch(pte);

@@ -18,8 +18,8 @@
 #include "preload/libc_malloc.h"
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <link.h>
 #include <malloc.h>
 #include <string.h>
@@ -29,6 +29,7 @@
 
 #include "base/sys.h"
 #include "pager/pager.h"
+#include "preload/elf_import.h"
 #include "preload/real.h"
 
 /* No mapping comes there before the rest of the window is full. */
@@ -187,37 +188,23 @@ struct redirect {
 	unsigned char *from;
 };
 
-/*
- * Return: libc's function @name, or NULL. Not by way of dlopen(), which takes memory: it may be in
- * a program's own malloc, for its first mmap, that the pager starts.
- */
-static void *in_libc(const char *name)
+/* libc, which alone has this function. Not by way of dlopen(), which takes memory: it may be in a
+ * program's own malloc, for its first mmap, that the pager starts. */
+static const struct link_map *find_libc(void)
 {
-	void *at = dlsym(RTLD_NEXT, name);
-
-	return (uintptr_t)at >= text.start && (uintptr_t)at < text.end ? at : NULL;
-}
-
-/* Return: its bytes; 0: there is no such function, or a debugger has a breakpoint there. */
-static size_t find_function(const char *name, unsigned char **ret_start)
-{
-	const ElfW(Sym) *symbol = NULL;
+	struct link_map *map;
 	Dl_info info;
 
-	*ret_start = in_libc(name);
-	if (!*ret_start || !dladdr1(*ret_start, &info, (void **)&symbol, RTLD_DL_SYMENT) ||
-	    !symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || info.dli_saddr != *ret_start ||
-	    **ret_start == BREAKPOINT)
-		return 0;
-	return symbol->st_size;
+	return dladdr1((void *)gnu_get_libc_version, &info, (void **)&map, RTLD_DL_LINKMAP) ? map
+	                                                                                    : NULL;
 }
 
 /* Where _Fork makes its system call; NULL: not to be found. */
-static unsigned char *find_clone(void)
+static unsigned char *find_clone(const struct link_map *libc)
 {
 	static const unsigned char call[CLONE_BYTES] = {0xb8, SYS_clone, 0, 0, 0, 0x0f, 0x05};
-	unsigned char *start;
-	size_t size = find_function("_Fork", &start);
+	size_t size = 0;
+	unsigned char *start = elf_function(libc, "_Fork", &size);
 
 	return size > CLONE_BYTES && size <= MAX_FORK_SIZE ? memmem(start, size, call, sizeof(call))
 	                                                   : NULL;
@@ -295,18 +282,25 @@ int libc_malloc_take(void)
 	const size_t nr_jumps = ARRAY_LEN(redirects) - 1;
 	size_t nr = 0;
 	long err = 0;
-	void *(*libc_malloc)(size_t) = dlsym(RTLD_NEXT, "__libc_malloc");
+	const struct link_map *libc = find_libc();
+	size_t size;
 
-	if (!libc_malloc || !dl_iterate_phdr(find_text, (void *)libc_malloc))
+	if (!libc || !dl_iterate_phdr(find_text, (void *)gnu_get_libc_version))
 		return -ENOSYS;
-	void (*libc_free)(void *) = in_libc("__libc_free");
-	int (*libc_mallopt)(int, int) = in_libc("mallopt");
-	unsigned char *clone = find_clone();
-	if (!libc_free || !libc_mallopt || !clone || !libc_mallopt(M_ARENA_MAX, 1))
+	void *(*libc_malloc)(size_t) = elf_function(libc, "__libc_malloc", &size);
+	void (*libc_free)(void *) = elf_function(libc, "__libc_free", &size);
+	int (*libc_mallopt)(int, int) = elf_function(libc, "mallopt", &size);
+	unsigned char *clone = find_clone(libc);
+	if (!libc_malloc || !libc_free || !libc_mallopt || !clone || !libc_mallopt(M_ARENA_MAX, 1))
 		return -ENOSYS;
-	for (size_t i = 0; i < nr_jumps; i++)
-		if (find_function(redirects[i].name, &redirects[i].from) < SPARE_AT + JUMP_BYTES)
+	for (size_t i = 0; i < nr_jumps; i++) {
+		redirects[i].from = elf_function(libc, redirects[i].name, &size);
+		if (!redirects[i].from || size < SPARE_AT + JUMP_BYTES)
 			return -ENOSYS;
+		/* It would be put back into the jump. */
+		if (memchr(redirects[i].from, BREAKPOINT, JUMP_BYTES))
+			return -EBUSY;
+	}
 	redirects[nr_jumps].from = clone;
 	while (nr <= nr_jumps && !(err = protect_text(redirects[nr].from, SPARE_AT + JUMP_BYTES,
 	                               PROT_READ | PROT_WRITE | PROT_EXEC)))

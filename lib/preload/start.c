@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Start-up of the preload library: options from the environment, the pager, the signal handlers,
- * the guard. Runs at the first mapping call or as constructor, whichever is first: the allocator
- * preloaded beside us asks for memory before constructors run.
+ * the guard. Runs at the first mapping call, before the first thread is made, or as constructor,
+ * whichever is first: the allocator preloaded beside us asks for memory before constructors run.
  */
 #include "preload/altstack.h"
 #include "preload/start.h"
@@ -246,8 +246,9 @@ void preload_start(void)
 		    "(seccomp filters are not allowed here)");
 	if (malloc_is_libc(allocator) && (err = libc_malloc_take()))
 		refuse("FAULTLINE_MALLOC", allocator,
-		    err == -ENOSYS ? "this libc's malloc cannot be paged; give jemalloc"
-		                   : "code may not be changed here; give jemalloc");
+		    err == -ENOSYS  ? "this libc's malloc cannot be paged; give jemalloc"
+		    : err == -EBUSY ? "a breakpoint is in libc's mmap, or near; set it later"
+		                    : "code may not be changed here; give jemalloc");
 	/* The stacks of goroutines are managed memory, and too small for the frame of a trap. */
 	if (altstack_is_raw() && pager_stay_resident(FL_RESIDENT_GO))
 		refuse("FAULTLINE_ENGINE", config.engine, "out of memory");

@@ -162,7 +162,7 @@ EXPORT int pthread_create(
 {
 	if (!real_pthread_create)
 		resolve();
-	preload_start(); /* which is for one thread: by a library that is initialised before ours */
+	preload_start(); /* before there are two: a library initialised before ours may make one */
 	if (!pager_is_running())
 		return real_pthread_create(thread, attr, routine, arg);
 	struct start *start = malloc(sizeof(*start));

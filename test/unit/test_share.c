@@ -361,9 +361,32 @@ Test(share, is_left_alone_while_nothing_comes_back)
 	cr_expect_eq(share_next(&h, 5 * STEP, STEP, BUDGET, LARGEST), 5 * STEP);
 }
 
+/* The tier had 12 steps, and what it had now is in frames. */
+Test(share, knows_what_a_smaller_share_has_brought)
+{
+	struct share_history h = {.hit_ns = costs.hit,
+	    .packed_ns = costs.disk,
+	    .raw_ns = costs.disk,
+	    .fault_ns = costs.fault,
+	    .packed_bytes = 1024,
+	    .packable = 256,
+	    .footprint = 2 * BUDGET};
+
+	for (uint32_t at = 20; at < 32; at++)
+		h.packed[at] = 1000 << SHARE_COUNT_SHIFT;
+	h.hits = 12000 << SHARE_COUNT_SHIFT;
+	cr_expect_eq(share_next(&h, SHARE_MIN, 0, BUDGET, LARGEST), SHARE_MIN);
+	/* Beyond all frames: worth a tier. */
+	h.packed[33] = 12000 << SHARE_COUNT_SHIFT;
+	h.hits = 0;
+	cr_expect_gt(share_next(&h, SHARE_MIN, 0, BUDGET, LARGEST), SHARE_MIN);
+}
+
 Test(share, is_none_where_the_budget_is_small)
 {
-	struct share_history h = {.packed = {1000000}, .packable = 256};
+	struct share_history h = {.packable = 256};
+
+	h.packed[SHARE_PER_BUDGET] = 1000000;
 
 	cr_expect_eq(share_next(&h, 100, 100, SHARE_MIN_FRAMES - 1, 0), SHARE_MIN);
 	cr_expect_eq(share_next(&h, 100, 100, 1, 0), SHARE_MIN);
