@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -163,6 +164,7 @@ class Program:
         self.result = Result()
         self.errors = tempfile.TemporaryFile()
         self.start = time.monotonic()
+        self.ended = None
         options.setdefault("stdin", subprocess.DEVNULL)
         self.child = subprocess.Popen(argv, stderr=self.errors, start_new_session=True, **options)
 
@@ -187,12 +189,24 @@ class Program:
                     self.sample()
                     time.sleep(0.01)
             left = self.start + timeout - time.monotonic()
-            self.child.wait(max(left, 0.01))
+            self.await_end(max(left, 0.01))
         except subprocess.TimeoutExpired:
             self.result.timed_out = True
         finally:
             self.end()
         return self.result
+
+    def await_end(self, seconds):
+        """As child.wait(), which looks every 50 ms only: a run may take less than ten of these."""
+        if self.child.returncode is not None:
+            return
+        fd = os.pidfd_open(self.child.pid)
+        try:
+            if not select.select([fd], [], [], seconds)[0]:
+                raise subprocess.TimeoutExpired(self.child.args, seconds)
+        finally:
+            os.close(fd)
+        self.ended = time.monotonic()
 
     def end(self):
         """Kill whatever is left of it, and collect. May be called twice."""
@@ -211,7 +225,7 @@ class Program:
                 break
             time.sleep(0.02)
         self.result.status = self.child.wait()
-        self.result.wall = time.monotonic() - self.start
+        self.result.wall = (self.ended or time.monotonic()) - self.start
         self.errors.seek(0)
         self.result.stderr = self.errors.read().decode(errors="replace")
         self.errors.close()
