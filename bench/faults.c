@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The bare cost of faults: touches every page of --bytes in --mappings mappings once (a write of
- * one word), then --touches pages at random (reads that verify). The pages are divided among
- * --threads threads.
+ * one word; the first --untimed bytes are not measured), then --touches pages at random (reads that
+ * verify). The pages are divided among --threads threads.
  */
 #include "common.h"
 
@@ -19,7 +19,7 @@
 
 /* In .bss: no pager takes it over. */
 static char *maps[MAX_MAPPINGS];
-static uint64_t pages_each, nr_pages, touches, nr_threads = 1;
+static uint64_t pages_each, nr_pages, nr_untimed, touches, nr_threads = 1;
 
 static struct toucher {
 	pthread_t thread;
@@ -34,8 +34,8 @@ static volatile uint64_t *word_of(uint64_t page)
 static void *first(void *arg)
 {
 	const struct toucher *t = arg;
-	uint64_t end = nr_pages * (t->index + 1) / nr_threads;
-	for (uint64_t page = nr_pages * t->index / nr_threads; page < end; page++)
+	uint64_t n = nr_pages - nr_untimed, end = nr_untimed + n * (t->index + 1) / nr_threads;
+	for (uint64_t page = nr_untimed + n * t->index / nr_threads; page < end; page++)
 		*word_of(page) = page + 1;
 	return NULL;
 }
@@ -79,8 +79,8 @@ static double run_phase(void *(*phase)(void *), double *ret_cpu_s)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"bytes", 1, NULL, 'b'}, {"mappings", 1, NULL, 'm'},
-	    {"threads", 1, NULL, 't'}, {"touches", 1, NULL, 'n'}, {0}};
-	uint64_t bytes = 64u << 20, mappings = 1, wrong = 0;
+	    {"threads", 1, NULL, 't'}, {"touches", 1, NULL, 'n'}, {"untimed", 1, NULL, 'u'}, {0}};
+	uint64_t bytes = 64u << 20, mappings = 1, untimed = 0, wrong = 0;
 	int c;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == 'b')
@@ -91,11 +91,14 @@ int main(int argc, char **argv)
 			nr_threads = number_or_die("--threads", optarg);
 		else if (c == 'n')
 			touches = number_or_die("--touches", optarg);
+		else if (c == 'u')
+			untimed = number_or_die("--untimed", optarg);
 		else
 			return 2;
 	}
 	if (mappings < 1 || mappings > MAX_MAPPINGS || nr_threads < 1 || nr_threads > MAX_THREADS ||
-	    bytes / PAGE / mappings < 1 || bytes / PAGE < nr_threads) {
+	    bytes / PAGE / mappings < 1 || untimed >= bytes ||
+	    (bytes - untimed) / PAGE / mappings < 1 || (bytes - untimed) / PAGE < nr_threads) {
 		fprintf(stderr, "faults: at least a page for each mapping and each thread\n");
 		return 2;
 	}
@@ -103,11 +106,14 @@ int main(int argc, char **argv)
 	refuse_huge_pages();
 	pages_each = bytes / PAGE / mappings;
 	nr_pages = pages_each * mappings;
+	nr_untimed = untimed / PAGE;
 	for (uint64_t i = 0; i < mappings; i++) {
 		/* A page between them: neighbours would become one mapping. */
 		maps[i] = map_or_die((pages_each + 1) * PAGE);
 		munmap(maps[i] + pages_each * PAGE, PAGE);
 	}
+	for (uint64_t page = 0; page < nr_untimed; page++)
+		*word_of(page) = page + 1;
 	double first_cpu_s, random_cpu_s;
 	double first_s = run_phase(first, &first_cpu_s);
 	double random_s = run_phase(at_random, &random_cpu_s);
@@ -115,7 +121,7 @@ int main(int argc, char **argv)
 		wrong += touchers[i].wrong;
 	printf("{\"pages\": %llu, \"first_s\": %.6f, \"first_cpu_s\": %.6f, \"touches\": %llu, "
 	       "\"random_s\": %.6f, \"random_cpu_s\": %.6f, \"seconds\": %.6f, \"wrong\": %llu}\n",
-	    (unsigned long long)nr_pages, first_s, first_cpu_s,
+	    (unsigned long long)(nr_pages - nr_untimed), first_s, first_cpu_s,
 	    (unsigned long long)(touches / nr_threads * nr_threads), random_s, random_cpu_s,
 	    first_s + random_s, (unsigned long long)wrong);
 	return wrong != 0;

@@ -48,8 +48,9 @@ extern char fl_gate_code[], fl_gate_code_end[], fl_gate_after_syscall[];
 extern char fl_restorer[];
 
 /* The assembler's offset of the instruction after `syscall` in the code above: 7 moves (3 + 3 +
- * 3 + 3 + 3 + 3 + 5 bytes) and the 2 bytes of `syscall`. Checked in sys_gate_map(). */
-#define GATE_IP_OFFSET 25
+ * 3 + 3 + 3 + 3 + 5 bytes) and the 2 bytes of `syscall`; the return is one byte more. Checked in
+ * sys_gate_map(). */
+#define GATE_IP_OFFSET (SYS_GATE_BYTES - 1)
 
 const uintptr_t sys_gate_ip = SYS_GATE_PAGE + GATE_IP_OFFSET;
 long (*sys_inject)(long nr);

@@ -23,6 +23,9 @@ struct sys_sigaction {
  * filters are inherited across exec. It lies just above the window. */
 #define SYS_GATE_PAGE 0x500000010000ull
 
+/* Of its code up to the return to its caller. Checked in sys_gate_map(). */
+#define SYS_GATE_BYTES 26
+
 /* Address that the kernel reports (instruction pointer after `syscall`) for a call through the
  * gate: what the filter compares with. */
 extern const uintptr_t sys_gate_ip;

@@ -2,7 +2,8 @@
 /*
  * pthread_create: keeps faults deliverable while glibc starts and ends the thread
  * (blocked_window.h). The new thread inherits the mask that its creator has at that moment.
- * pthread_cancel: the first one of a process may be lost on a thread that is on a managed stack.
+ * pthread_cancel: the first one of a process may be lost on a thread that is on a managed stack;
+ * and the unwinder must know the way out of our system calls (unwind.h).
  */
 #include <limits.h>
 #include <linux/futex.h>
@@ -22,6 +23,7 @@
 #include "preload/real.h"
 #include "preload/sigframe.h"
 #include "preload/start.h"
+#include "preload/unwind.h"
 
 struct start {
 	void *(*routine)(void *);
@@ -182,6 +184,9 @@ EXPORT int pthread_create(
 EXPORT int pthread_cancel(pthread_t thread)
 {
 	static _Atomic bool has_adopted;
+
+	if (pager_is_running())
+		unwind_know_gate();
 	int err = NEED(pthread_cancel)(thread);
 
 	if (!pager_is_running() || atomic_exchange(&has_adopted, true))

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -170,6 +171,20 @@ Test(backend, descriptors_are_high_and_close_on_exec, .init = open_backend, .fin
 	cr_expect_geq(nr_owned, 1);
 	cr_expect_not(backend->ops->owns_fd(backend, -1));
 	cr_expect_not(backend->ops->owns_fd(backend, dir_fd));
+}
+
+/* What it was tried with is given back: to discard a block at the end takes time. */
+Test(backend, has_no_block_before_it_grows)
+{
+	struct stat st = {.st_blocks = -1};
+
+	dir_fd = open(scratch_dir(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cr_assert_eq(backend_uring_open(dir_fd, &backend, &how), 0);
+	for (int fd = 0; fd < 1024; fd++)
+		if (backend->ops->owns_fd(backend, fd))
+			cr_expect_eq(fstat(fd, &st), 0);
+	cr_expect_eq(st.st_blocks, 0);
+	close_backend();
 }
 
 static void *many_transfers(void *arg)

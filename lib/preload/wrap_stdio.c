@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/*
+ * stdio reads and writes by calls inside libc, 4 KiB at a time, between files and buffers that are
+ * malloc's, so managed: each would be trapped, and a signal costs more than the transfer
+ * (doc/performance.md, "When everything fits"). libc makes them by a table of functions
+ * for files, _IO_file_jumps, in memory that the loader has made read-only. Ours are put in there;
+ * they hand on what is not managed. Where a libc has no such table its calls are trapped as before.
+ */
+#include <dlfcn.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/sys.h"
+#include "preload/guard.h"
+#include "preload/real.h"
+
+/* The table, as programs that derive from the C++ streams of old have it: an ABI since glibc 2.1.
+ */
+#define AT_READ  14
+#define AT_WRITE 15
+
+#define NOT_CANCELLABLE 2 /* in FILE's _flags2 */
+
+typedef ssize_t (*file_read_fn)(FILE *, void *, ssize_t);
+typedef ssize_t (*file_write_fn)(FILE *, const void *, ssize_t);
+
+static file_read_fn libc_file_read;
+static file_write_fn libc_file_write;
+
+static bool is_managed(const void *p)
+{
+	return in_window((uintptr_t)p) && guard_is_installed();
+}
+
+static ssize_t transfer(const FILE *f, long nr, const void *buf, ssize_t len)
+{
+	if (f->_flags2 & NOT_CANCELLABLE)
+		return with_errno(guard_call(nr, f->_fileno, (long)buf, len, 0, 0, 0));
+	return guard_call_cancellable(nr, f->_fileno, (long)buf, len, 0, 0, 0);
+}
+
+static ssize_t file_read(FILE *f, void *buf, ssize_t len)
+{
+	return is_managed(buf) ? transfer(f, SYS_read, buf, len) : libc_file_read(f, buf, len);
+}
+
+/* All of it, or the stream is in error. */
+static ssize_t file_write(FILE *f, const void *buf, ssize_t len)
+{
+	ssize_t done = 0;
+
+	if (!is_managed(buf))
+		return libc_file_write(f, buf, len);
+	while (done < len) {
+		ssize_t part = transfer(f, SYS_write, (const char *)buf + done, len - done);
+
+		if (part < 0) {
+			f->_flags |= _IO_ERR_SEEN;
+			break;
+		}
+		done += part;
+	}
+	if (f->_offset >= 0)
+		f->_offset += done;
+	return done;
+}
+
+static int find_relro(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uintptr_t in = (uintptr_t) * (void **)arg;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type == PT_GNU_RELRO && in - (info->dlpi_addr + p->p_vaddr) < p->p_memsz)
+			return 1;
+	}
+	return 0;
+}
+
+static void put(void **at, void *function)
+{
+	/* A pointer is not torn: other threads may be in stdio. */
+	__atomic_store_n(at, function, __ATOMIC_RELEASE);
+}
+
+RESOLVE_EARLY static void take_stdio(void)
+{
+	void **table = dlsym(RTLD_NEXT, "_IO_file_jumps");
+	void *read_fn = dlsym(RTLD_NEXT, "_IO_file_read");
+	void *write_fn = dlsym(RTLD_NEXT, "_IO_file_write");
+
+	if (!guard_is_installed() || !table || !read_fn || !write_fn || table[AT_READ] != read_fn ||
+	    table[AT_WRITE] != write_fn || !dl_iterate_phdr(find_relro, &table))
+		return;
+	uintptr_t start = (uintptr_t)&table[AT_READ] & ~PAGE_MASK;
+	size_t bytes = page_round_up((uintptr_t)&table[AT_WRITE + 1]) - start;
+
+	if (sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ | PROT_WRITE))
+		return;
+	libc_file_read = (file_read_fn)read_fn;
+	libc_file_write = (file_write_fn)write_fn;
+	put(&table[AT_READ], (void *)file_read);
+	put(&table[AT_WRITE], (void *)file_write);
+	sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ);
+}
