@@ -80,6 +80,7 @@ static void read_counts(struct counts *c, const struct fl_process *r)
 	    .evict_zero = get(&r->evict_zero),
 	    .readahead_pages = get(&r->readahead_pages),
 	    .readahead_used = get(&r->readahead_used),
+	    .neighbours = get(&r->neighbours),
 	    .read_bytes = get(&r->read_bytes),
 	    .file_read_bytes = get(&r->file_read_bytes),
 	    .file_written_bytes = get(&r->file_written_bytes),
@@ -125,6 +126,7 @@ static void add_counts(struct counts *sum, const struct counts *c)
 	sum->evict_zero += c->evict_zero;
 	sum->readahead_pages += c->readahead_pages;
 	sum->readahead_used += c->readahead_used;
+	sum->neighbours += c->neighbours;
 	sum->read_bytes += c->read_bytes;
 	sum->file_read_bytes += c->file_read_bytes;
 	sum->file_written_bytes += c->file_written_bytes;

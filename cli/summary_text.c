@@ -157,6 +157,9 @@ static void put_io(struct page *page, const struct counts *c, bool is_verbose)
 		put(page, "  readahead     %s pages, %.0f %% of them used",
 		    count_text(c->readahead_pages, a),
 		    percent_of(c->readahead_used, c->readahead_pages));
+	if (c->neighbours)
+		put(page, "  neighbours    %s pages read along with the one beside them",
+		    count_text(c->neighbours, a));
 	put(page, "  swap I/O      read %s in %s, written %s in %s ops",
 	    size_text(c->read_bytes, a), count_text(c->read_ops, b), size_text(c->written_bytes, d),
 	    count_text(c->write_ops, e));

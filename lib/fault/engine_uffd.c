@@ -124,15 +124,15 @@ static void fail_page(uintptr_t addr)
 
 static void serve(const struct uffd_msg *msg)
 {
-	uintptr_t addr = msg->arg.pagefault.address & ~PAGE_MASK;
+	uintptr_t addr = msg->arg.pagefault.address, page = addr & ~PAGE_MASK;
 	bool is_write =
 	    msg->arg.pagefault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
 
 	faulting_thread = msg->arg.pagefault.feat.ptid;
 	if (engine.sink->fault(addr, is_write))
-		fail_page(addr);
+		fail_page(page);
 	/* Also when nothing was mapped: another thread may have mapped it before this one slept. */
-	struct uffdio_range range = {.start = addr, .len = PAGE_BYTES};
+	struct uffdio_range range = {.start = page, .len = PAGE_BYTES};
 	sys_call3(SYS_ioctl, engine.uffd, (long)UFFDIO_WAKE, (long)&range);
 }
 
@@ -163,7 +163,11 @@ static void uffd_thread(void *arg)
 
 static int uffd_open(void)
 {
-	return engine_open_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID, true);
+	const uint64_t needed = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID;
+	/* Where in its page a touch was, which readahead would know: since Linux 5.18. */
+	int fd = engine_open_uffd(needed | UFFD_FEATURE_EXACT_ADDRESS, true);
+
+	return fd == -EINVAL ? engine_open_uffd(needed, true) : fd;
 }
 
 static void desk_add(uint32_t cpu, uint32_t seats)

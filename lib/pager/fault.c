@@ -42,6 +42,7 @@ enum fault_kind {
 
 struct fault {
 	struct vpn vpn;
+	uint16_t offset; /* of the touch, in its page */
 	bool is_write, is_fetch;
 	bool is_ahead;         /* no thread has touched the page: readahead */
 	uint32_t nr_paged_out; /* ... wanted when that was the number */
@@ -250,6 +251,23 @@ static uint32_t window_pages(const struct fault *f, struct pt_leaf leaf, const s
 	return nr;
 }
 
+/* Which neighbours could be read along with the page, if it is worth that: one more from the
+ * compressed tier would cost half of a fault. */
+static unsigned near_pages(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	const struct swap_ref ref = {pte_payload(*leaf_pte(leaf, f->vpn))};
+	unsigned near = 0;
+
+	if (f->from_file || tlb_is_on() || swap_is_in_memory(pg.swap, ref))
+		return 0;
+	for (int above = 0; above < 2; above++) {
+		f->window = (struct window){.nr = 2, .delta = above ? 1 : -1};
+		if (window_pages(f, leaf, r) == 2)
+			near |= above ? NEAR_ABOVE : NEAR_BELOW;
+	}
+	return near;
+}
+
 /* Page @i of the read becomes READING, into pool buffer @buf. L1 lock held. */
 static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_t buf)
 {
@@ -281,8 +299,12 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 		f->window = (struct window){.nr = 1, .delta = 1};
 	if (!f->window.nr && r->marks & REGION_RANDOM)
 		f->window = (struct window){.nr = 1, .delta = 1};
-	if (!f->window.nr)
-		f->window = readahead_window(f->vpn, f->is_write, r->marks & REGION_SEQUENTIAL);
+	if (!f->window.nr) {
+		unsigned near = near_pages(f, leaf, r);
+		const struct touch touch = {f->vpn, f->offset, f->is_write};
+
+		f->window = readahead_window(&touch, r->marks & REGION_SEQUENTIAL, near);
+	}
 	uint32_t want = window_pages(f, leaf, r);
 	/* A stream is worth a batch of reclaim, once: short windows would end it. */
 	if (want > 1 && f->need == 1 && !tlb_is_on() &&
@@ -597,7 +619,10 @@ static enum step read_pages(struct fault *f)
 	}
 	note_read(f, now_ns() - began);
 	f->aside_ns += now_ns() - began;
-	COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
+	if (f->window.is_pair)
+		COUNT(&pg.telemetry, neighbours, f->nr_read - 1);
+	else
+		COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
 	finish_read(f);
 	if (!f->page[f->self].result)
 		return STEP_DONE;
@@ -751,6 +776,7 @@ uint32_t pager_read_ahead(
 	uint32_t nr_tries = 0;
 
 	f.vpn = vpn;
+	f.offset = 0;
 	f.is_write = is_write;
 	f.is_fetch = false;
 	f.is_ahead = true;
@@ -788,6 +814,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 
 	/* Not the whole of it: the arrays are filled in only for a read. */
 	f.vpn = vpn_of(addr);
+	f.offset = addr & PAGE_MASK;
 	f.is_write = access == ACCESS_WRITE;
 	f.is_fetch = access == ACCESS_FETCH;
 	f.is_ahead = false;

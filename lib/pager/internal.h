@@ -308,10 +308,21 @@ bool sample_owns_fd(int fd);
 struct window {
 	uint32_t nr;
 	int32_t delta;
+	bool is_pair; /* no stream: a page and the neighbour that is likely to be touched with it */
 };
 
-/* A fault had to read @vpn: what to read at once from there on. @is_scan: a stream is announced. */
-struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan);
+#define NEAR_BELOW 1u
+#define NEAR_ABOVE 2u
+
+struct touch {
+	struct vpn vpn;
+	uint16_t offset; /* bytes, in the page; 0 also where that is not known */
+	bool is_write;
+};
+
+/* A fault had to read the page of @t: what to read at once from there on. @is_scan: a stream is
+ * announced. @near: the neighbours that could be read along, NEAR_*. */
+struct window readahead_window(const struct touch *t, bool is_scan, unsigned near);
 /* @nr_read pages of that window are being read for it. May ask for what is behind them. */
 void readahead_note(struct vpn vpn, uint32_t nr_read);
 /* A fault met a page that is HELD or READING: perhaps the trigger of a stream. */

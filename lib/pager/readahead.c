@@ -14,6 +14,12 @@
  * through the first: all its pages are mapped but the foremost, the trigger, which stays HELD. Its
  * touch, a minor fault, says that the stream goes on, and the next window is asked for. A stream
  * that is slower than the disk so takes one minor fault a window and waits for nothing.
+ *
+ * Without a stream there may be records that cross a page's end, or that end in a header: who
+ * touches the one page touches its neighbour a moment later. Where that was so after half of the
+ * lone faults at such a place in a page, in the same 16 MiB, the neighbour is read along and mapped
+ * at once. (What is read for nothing takes the place of another page, and is some half of a fault.)
+ * What reads alone votes; of the faults that would read both some read alone, to see how it is now.
  */
 #include "base/sys.h"
 #include "base/thread.h"
@@ -24,6 +30,15 @@
 #define AHEAD_WINDOW 16u /* shorter windows are not worth a wake-up; guess */
 #define MAX_STEP     16  /* pages; further apart is no stream: guess */
 
+#define STRETCH      4096u /* pages that are judged alike */
+#define NR_STRETCHES 512u  /* 8 GiB without two of them sharing one */
+#define NR_PARTS     16u   /* of a page, by where the touch was */
+#define FOLLOWED     3     /* a lone fault by one on its neighbour ... */
+#define NOT_FOLLOWED (-1)  /* ... or not; guess */
+#define SURE         6
+#define MAX_SCORE    24
+#define TRIAL_EVERY  8u /* guess */
+
 struct stream {
 	uint64_t trigger;  /* vpn where the stream is known to go on; next, if nothing is ahead */
 	uint64_t next;     /* vpn behind all that was asked for */
@@ -33,6 +48,9 @@ struct stream {
 	uint32_t nr_read;  /* pages that the last read brought beyond the one asked for */
 	uint32_t nr_ahead; /* pages read from trigger on, as far as known */
 	uint32_t used;     /* by clock: the least recently used goes */
+	uint8_t left_out;  /* of one fault: absent neighbours that were not read, NEAR_* ... */
+	uint8_t part;      /* ... and where in its page it was */
+	int8_t beside;     /* of one fault: step to the neighbour that was read along, or 0 */
 	bool is_write;
 };
 
@@ -48,6 +66,10 @@ static struct {
 	uint32_t clock;                   /* [lock] */
 	struct stream stream[NR_STREAMS]; /* [lock] */
 
+	uint32_t nr_lone; /* [lock] faults of no stream */
+	/* [lock] scores: followed by the page below, above */
+	int8_t followed[NR_STRETCHES][NR_PARTS][2];
+
 	struct request request[NR_REQUESTS]; /* [lock] a ring, from `first` on */
 	uint32_t first, nr_requests;         /* [lock] */
 	_Atomic bool has_thread;
@@ -62,6 +84,51 @@ static int64_t steps_to(const struct stream *s, uint64_t vpn)
 	return distance % s->delta ? -1 : distance / s->delta;
 }
 
+static int8_t *score_locked(uint64_t vpn, uint8_t part, bool is_above)
+{
+	return &ra.followed[vpn / STRETCH % NR_STRETCHES][part][is_above];
+}
+
+static void vote_locked(int8_t *score, int points)
+{
+	*score = (int8_t)MAX(MIN(*score + points, MAX_SCORE), 0);
+}
+
+/* [lock] A lone fault at @vpn, whose neighbours @near are absent too. Return: the step to the one
+ * to read along, or 0; the others vote. */
+static int32_t choose_neighbour_locked(struct stream *s, uint64_t vpn, uint8_t part, unsigned near)
+{
+	bool is_trial = ++ra.nr_lone % TRIAL_EVERY == 0;
+	int best = SURE - 1;
+	int32_t step = 0;
+
+	for (int above = 0; above < 2; above++) {
+		int score = *score_locked(vpn, part, above);
+
+		if (near >> above & 1 && !is_trial && score > best) {
+			best = score;
+			step = above ? 1 : -1;
+		}
+	}
+	if (step)
+		near &= step > 0 ? ~NEAR_ABOVE : ~NEAR_BELOW;
+	for (int above = 0; above < 2; above++)
+		if (near >> above & 1)
+			vote_locked(score_locked(vpn, part, above), NOT_FOLLOWED);
+	s->left_out = (uint8_t)near;
+	s->part = part;
+	return step;
+}
+
+/* [lock] The fault behind the first of @s was @step away from it. */
+static void note_followed_locked(const struct stream *s, int64_t step)
+{
+	bool is_above = step > 0;
+
+	if ((step == 1 || step == -1) && s->left_out >> is_above & 1)
+		vote_locked(score_locked(s->next, s->part, is_above), FOLLOWED - NOT_FOLLOWED);
+}
+
 /* [lock] Whether @s goes on at @vpn: where expected, or, since pages that were there already do not
  * fault, a little further. A stream of one fault takes its step from the second. */
 static bool goes_on_locked(struct stream *s, uint64_t vpn)
@@ -71,8 +138,10 @@ static bool goes_on_locked(struct stream *s, uint64_t vpn)
 	if (!s->delta) {
 		int64_t distance = (int64_t)(vpn - s->next);
 
-		if (!distance || distance > MAX_STEP || distance < -MAX_STEP)
+		if (!distance || distance > MAX_STEP || distance < -MAX_STEP ||
+		    (s->beside && distance != s->beside))
 			return false;
+		note_followed_locked(s, distance);
 		s->delta = (int32_t)distance;
 		return true;
 	}
@@ -107,8 +176,11 @@ uint32_t readahead_max_window(void)
 	return MAX(MAX(MIN(nr / 4, MAX_WINDOW / 4), MIN(nr / 16, MAX_WINDOW)), 1u);
 }
 
-struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan)
+struct window readahead_window(const struct touch *t, bool is_scan, unsigned near)
 {
+	const struct vpn vpn = t->vpn;
+	int32_t step = 0;
+
 	lock_acquire(&ra.lock);
 	struct stream *s = find_stream_locked(vpn.v);
 	if (s->window) {
@@ -118,9 +190,13 @@ struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan)
 		if (++s->length > 2)
 			s->window = MIN(MAX(s->window * 2, 4u), readahead_max_window());
 	} else {
+		const uint8_t part = t->offset / (PAGE_BYTES / NR_PARTS);
+
+		step = is_scan ? 0 : choose_neighbour_locked(s, vpn.v, part, near);
 		s->window = 1;
-		s->length = 1;
+		s->length = step ? 2 : 1; /* a touch just behind both is the third */
 		s->delta = 0;
+		s->beside = (int8_t)step;
 	}
 	if (UNLIKELY(is_scan) && s->length <= 2) {
 		s->window = readahead_max_window();
@@ -128,12 +204,13 @@ struct window readahead_window(struct vpn vpn, bool is_write, bool is_scan)
 		s->delta = s->delta ? s->delta : 1;
 	}
 	s->nr_read = s->nr_ahead = 0;
-	s->is_write = is_write;
-	s->trigger = s->next = vpn.v + (uint64_t)(int64_t)s->delta;
+	s->is_write = t->is_write;
+	/* Behind the neighbour, if there is one to read: a stream would go on there. */
+	s->trigger = s->next = vpn.v + (uint64_t)(int64_t)(s->delta + step);
 	s->used = ++ra.clock;
 	struct window window = {.nr = s->window, .delta = s->delta ? s->delta : 1};
 	lock_release(&ra.lock);
-	return window;
+	return step ? (struct window){.nr = 2, .delta = step, .is_pair = true} : window;
 }
 
 /* --- ahead of the stream --- */

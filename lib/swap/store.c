@@ -620,6 +620,12 @@ void swap_tier_offers(struct swap *s, bool do_pay)
 		atomic_store(&s->room->is_picky, !do_pay);
 }
 
+bool swap_is_in_memory(struct swap *s, struct swap_ref ref)
+{
+	return is_entry(ref) && ref_generation(ref) == s->own &&
+	       tier_is_in_memory(s->tier, ref_entry(ref));
+}
+
 bool swap_wants(struct swap *s, struct swap_ref ref)
 {
 	struct room *r = s->room;
@@ -629,7 +635,7 @@ bool swap_wants(struct swap *s, struct swap_ref ref)
 	if (atomic_load_explicit(&r->is_picky, memory_order_relaxed) && ref.v % PICKY)
 		return false;
 	if (is_entry(ref))
-		return ref_generation(ref) != s->own || !tier_is_in_memory(s->tier, ref_entry(ref));
+		return !swap_is_in_memory(s, ref);
 	/* On disk as it is: for lack of room then, if nearly all pages compress. */
 	uint32_t tries = atomic_load_explicit(&r->tries, memory_order_relaxed);
 	uint32_t successes = atomic_load_explicit(&r->successes, memory_order_relaxed);

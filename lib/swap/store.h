@@ -130,6 +130,9 @@ void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_w
 uint32_t swap_read_memory(struct swap *s, struct swap_page *pages, uint32_t nr);
 void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait);
 
+/* Whether the page at @ref would be read without I/O, now. Context: fault. */
+bool swap_is_in_memory(struct swap *s, struct swap_ref ref);
+
 /* The checksum that @ref's page was written with. Context: fault. */
 uint64_t swap_checksum(struct swap *s, struct swap_ref ref);
 

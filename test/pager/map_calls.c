@@ -110,9 +110,10 @@ static void test_access_advice(void)
 	CHECK(nr_resident(p, 64) > 17 && nr_resident(q, 64) == 17);
 	fill(p, 64, 9);
 	fill(q, 64, 9);
-	CHECK(resident_by_scan(p, 1) == 1 && resident_by_scan(p, 11) > 11);
+	/* By the streams before, the next page may be expected as well. */
+	CHECK(resident_by_scan(p, 1) <= 2 && resident_by_scan(p, 11) > 11);
 	CHECK(resident_by_scan(q, 1) == 1 && resident_by_scan(q, 11) == 11);
-	CHECK(madvise(p, 64 * PAGE_BYTES, MADV_SEQUENTIAL) == 0 && resident_by_scan(p, 1) > 1);
+	CHECK(madvise(p, 64 * PAGE_BYTES, MADV_SEQUENTIAL) == 0 && resident_by_scan(p, 1) > 2);
 	/* It is the mapping's: it moves with it, and is the child's too. */
 	char *moved =
 	    mremap(q, 64 * PAGE_BYTES, 64 * PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
@@ -121,7 +122,7 @@ static void test_access_advice(void)
 	CHECK(resident_by_scan(moved, 11) == 11);
 	pid = fork();
 	if (!pid) {
-		CHECK(resident_by_scan(moved, 11) == 11 && resident_by_scan(p, 1) > 1);
+		CHECK(resident_by_scan(moved, 11) == 11 && resident_by_scan(p, 1) > 2);
 		_exit(0);
 	}
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
