@@ -83,8 +83,6 @@ struct fl_process {
 	_Atomic uint64_t major, invalid;
 	_Atomic uint64_t evict_clean, evict_dirty, evict_zero;
 	_Atomic uint64_t readahead_pages, readahead_used;
-	_Atomic uint64_t neighbours; /* pages read along with the one beside them, for a record
-	                              * that goes on there; whether it did is not known */
 	_Atomic uint64_t read_bytes, written_bytes, read_ops, write_ops;
 	_Atomic uint64_t read_errors, write_errors, checksum_errors;
 	_Atomic uint64_t same_content; /* dirty pages found unchanged: write spared */
@@ -132,6 +130,9 @@ struct fl_process {
 	_Atomic uint64_t ram_request, ram_answered;
 	_Atomic int32_t ram_result; /* 0 or -errno */
 	_Atomic uint32_t ram_bell;
+
+	_Atomic uint64_t neighbours; /* pages read along with the one beside them, for a record
+	                              * that goes on there; whether it did is not known */
 };
 
 /* A request differs from the one before: 16 bits count them, 48 are frames. */

@@ -36,6 +36,7 @@ __asm__(".text\n"
         "	syscall\n"
         "fl_gate_after_syscall:\n"
         "	ret\n"
+        "	nop\n" /* unwinders look up a return address less one: not the gate's */
         ".hidden fl_restorer\n"
         ".globl fl_restorer\n"
         "fl_restorer:\n"
@@ -49,7 +50,7 @@ extern char fl_restorer[];
 
 /* The assembler's offset of the instruction after `syscall` in the code above: 7 moves (3 + 3 +
  * 3 + 3 + 3 + 3 + 5 bytes) and the 2 bytes of `syscall`; the return is one byte more. Checked in
- * sys_gate_map(). */
+ * sys_gate_map(), and that no handler returns to where the gate ends (preload/unwind.c). */
 #define GATE_IP_OFFSET (SYS_GATE_BYTES - 1)
 
 const uintptr_t sys_gate_ip = SYS_GATE_PAGE + GATE_IP_OFFSET;
@@ -83,7 +84,8 @@ int sys_gate_map(void)
 
 	if ((uintptr_t)sys_gate == SYS_GATE_PAGE)
 		return 0;
-	if (fl_gate_after_syscall - fl_gate_code != GATE_IP_OFFSET)
+	if (fl_gate_after_syscall - fl_gate_code != GATE_IP_OFFSET ||
+	    fl_restorer - fl_gate_code <= SYS_GATE_BYTES)
 		return -ENOEXEC;
 	long addr = sys_call6(SYS_mmap, (long)SYS_GATE_PAGE, PAGE_BYTES, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);

@@ -235,13 +235,14 @@ static struct vpn read_vpn(const struct fault *f, uint32_t i)
 
 /* Pages of the window that are where the first one is, in swap or in the file, and in the same L1
  * table and region, without a gap. */
-static uint32_t window_pages(const struct fault *f, struct pt_leaf leaf, const struct region *r)
+static uint32_t window_pages(
+    const struct fault *f, struct window window, struct pt_leaf leaf, const struct region *r)
 {
 	enum page_state state = f->from_file ? PAGE_NONE : PAGE_SWAPPED;
 	uint32_t nr = 1;
 
-	while (nr < f->window.nr) {
-		uint64_t vpn = f->vpn.v + (uint64_t)((int64_t)nr * f->window.delta);
+	while (nr < window.nr) {
+		uint64_t vpn = f->vpn.v + (uint64_t)((int64_t)nr * window.delta);
 
 		if (vpn / PTAB_ENTRIES != f->vpn.v / PTAB_ENTRIES || vpn < r->start >> PAGE_SHIFT ||
 		    vpn >= r->end >> PAGE_SHIFT || pte_state(leaf.pte[vpn % PTAB_ENTRIES]) != state)
@@ -253,7 +254,7 @@ static uint32_t window_pages(const struct fault *f, struct pt_leaf leaf, const s
 
 /* Which neighbours could be read along with the page, if it is worth that: one more from the
  * compressed tier would cost half of a fault. */
-static unsigned near_pages(struct fault *f, struct pt_leaf leaf, const struct region *r)
+static unsigned near_pages(const struct fault *f, struct pt_leaf leaf, const struct region *r)
 {
 	const struct swap_ref ref = {pte_payload(*leaf_pte(leaf, f->vpn))};
 	unsigned near = 0;
@@ -261,8 +262,9 @@ static unsigned near_pages(struct fault *f, struct pt_leaf leaf, const struct re
 	if (f->from_file || tlb_is_on() || swap_is_in_memory(pg.swap, ref))
 		return 0;
 	for (int above = 0; above < 2; above++) {
-		f->window = (struct window){.nr = 2, .delta = above ? 1 : -1};
-		if (window_pages(f, leaf, r) == 2)
+		struct window both = {.nr = 2, .delta = above ? 1 : -1};
+
+		if (window_pages(f, both, leaf, r) == 2)
 			near |= above ? NEAR_ABOVE : NEAR_BELOW;
 	}
 	return near;
@@ -305,7 +307,7 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 
 		f->window = readahead_window(&touch, r->marks & REGION_SEQUENTIAL, near);
 	}
-	uint32_t want = window_pages(f, leaf, r);
+	uint32_t want = window_pages(f, f->window, leaf, r);
 	/* A stream is worth a batch of reclaim, once: short windows would end it. */
 	if (want > 1 && f->need == 1 && !tlb_is_on() &&
 	    atomic_load(&pg.frames.places_free) < (int32_t)want - 1) {
@@ -340,7 +342,7 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 	}
 	for (uint32_t i = 0; i < nr; i++)
 		begin_read(f, i, leaf, bufs[i]);
-	if (!f->is_ahead)
+	if (!f->is_ahead && !f->window.is_pair)
 		readahead_note(f->vpn, nr);
 	event_log(&pg.telemetry, EVENT_READ_BEGIN, f->vpn, f->page[f->self].ref.v);
 	f->kind = KIND_MAJOR;
@@ -470,12 +472,18 @@ static void read_failed(struct fault *f, uint32_t i, struct pt_leaf leaf)
 	frame_give(&pg.frames, f->frame[i]);
 }
 
+/* Read along with the page that was touched; what is done to that one says nothing of this one. */
+static bool is_neighbour(const struct fault *f, uint32_t i)
+{
+	return f->window.is_pair && i != f->self;
+}
+
 /* Map pages @from .. @to - 1 of the read: neighbours, as are their buffers. L1 lock held. */
 static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, uint32_t to)
 {
 	/* A writing stream will write to what is read ahead for it: a protection fault for each
 	 * page would cost more than finding out at eviction that one did not change. */
-	bool is_dirty = f->is_write && (!f->from_file || f->nr_read == 1);
+	bool is_dirty = f->is_write && (!f->from_file || f->nr_read == 1) && !is_neighbour(f, from);
 	bool is_guessed = !is_dirty && may_guess(frame_of(&pg.frames, f->frame[from])) &&
 	                  guess_is_written(read_vpn(f, from));
 	is_dirty |= is_guessed;
@@ -524,7 +532,7 @@ static uint32_t map_run(const struct fault *f, uint32_t i)
 {
 	uint32_t nr = 1;
 
-	while (f->stride == 1 && is_to_map(f, i + nr) &&
+	while (f->stride == 1 && !(f->window.is_pair && f->is_write) && is_to_map(f, i + nr) &&
 	       (char *)f->page[i + nr].buf == (char *)f->page[i].buf + nr * PAGE_BYTES)
 		nr++;
 	return nr;

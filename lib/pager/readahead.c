@@ -33,10 +33,10 @@
 #define STRETCH      4096u /* pages that are judged alike */
 #define NR_STRETCHES 512u  /* 8 GiB without two of them sharing one */
 #define NR_PARTS     16u   /* of a page, by where the touch was */
-#define FOLLOWED     3     /* a lone fault by one on its neighbour ... */
+#define FOLLOWED     1     /* a lone fault by one on its neighbour ... */
 #define NOT_FOLLOWED (-1)  /* ... or not; guess */
 #define SURE         6
-#define MAX_SCORE    24
+#define MAX_SCORE    16
 #define TRIAL_EVERY  8u /* guess */
 
 struct stream {
@@ -48,7 +48,7 @@ struct stream {
 	uint32_t nr_read;  /* pages that the last read brought beyond the one asked for */
 	uint32_t nr_ahead; /* pages read from trigger on, as far as known */
 	uint32_t used;     /* by clock: the least recently used goes */
-	uint8_t left_out;  /* of one fault: absent neighbours that were not read, NEAR_* ... */
+	uint8_t left_out;  /* of one fault: absent neighbours, NEAR_*, if it was read alone ... */
 	uint8_t part;      /* ... and where in its page it was */
 	int8_t beside;     /* of one fault: step to the neighbour that was read along, or 0 */
 	bool is_write;
@@ -95,27 +95,26 @@ static void vote_locked(int8_t *score, int points)
 }
 
 /* [lock] A lone fault at @vpn, whose neighbours @near are absent too. Return: the step to the one
- * to read along, or 0; the others vote. */
+ * to read along, or 0: then it votes. */
 static int32_t choose_neighbour_locked(struct stream *s, uint64_t vpn, uint8_t part, unsigned near)
 {
-	bool is_trial = ++ra.nr_lone % TRIAL_EVERY == 0;
+	/* By a multiple of the golden ratio: in step with no loop of the program's. */
+	bool is_trial = ++ra.nr_lone * 2654435769u < UINT32_MAX / TRIAL_EVERY;
 	int best = SURE - 1;
 	int32_t step = 0;
 
-	for (int above = 0; above < 2; above++) {
+	for (int above = 0; above < 2 && !is_trial; above++) {
 		int score = *score_locked(vpn, part, above);
 
-		if (near >> above & 1 && !is_trial && score > best) {
+		if (near >> above & 1 && score > best) {
 			best = score;
 			step = above ? 1 : -1;
 		}
 	}
-	if (step)
-		near &= step > 0 ? ~NEAR_ABOVE : ~NEAR_BELOW;
-	for (int above = 0; above < 2; above++)
+	for (int above = 0; above < 2 && !step; above++)
 		if (near >> above & 1)
 			vote_locked(score_locked(vpn, part, above), NOT_FOLLOWED);
-	s->left_out = (uint8_t)near;
+	s->left_out = step ? 0 : (uint8_t)near;
 	s->part = part;
 	return step;
 }

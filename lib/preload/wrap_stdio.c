@@ -2,9 +2,10 @@
 /*
  * stdio reads and writes by calls inside libc, 4 KiB at a time, between files and buffers that are
  * malloc's, so managed: each would be trapped, and a signal costs more than the transfer
- * (doc/performance.md, "When everything fits"). libc makes them by a table of functions
- * for files, _IO_file_jumps, in memory that the loader has made read-only. Ours are put in there;
- * they hand on what is not managed. Where a libc has no such table its calls are trapped as before.
+ * (doc/performance.md, "When everything fits"). libc makes them by way of a table of functions that
+ * all its streams of files point to: ours are put in there, and hand on what is not managed. Other
+ * streams (wide ones, popen's, those that map their file) have tables of their own, and are trapped
+ * as before; so are all where a libc is built otherwise.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -17,8 +18,7 @@
 #include "preload/guard.h"
 #include "preload/real.h"
 
-/* The table, as programs that derive from the C++ streams of old have it: an ABI since glibc 2.1.
- */
+/* Its functions, in this order since glibc 2.1. */
 #define AT_READ  14
 #define AT_WRITE 15
 
@@ -68,18 +68,34 @@ static ssize_t file_write(FILE *f, const void *buf, ssize_t len)
 	return done;
 }
 
-static int find_relro(struct dl_phdr_info *info, size_t size, void *arg)
+enum memory {
+	MEMORY_UNKNOWN,
+	MEMORY_WRITABLE,
+	MEMORY_RELRO, /* which the loader has made read-only */
+};
+
+struct place {
+	uintptr_t addr;
+	enum memory memory;
+};
+
+static int find_memory(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	uintptr_t in = (uintptr_t) * (void **)arg;
+	struct place *place = arg;
 
 	(void)size;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 
-		if (p->p_type == PT_GNU_RELRO && in - (info->dlpi_addr + p->p_vaddr) < p->p_memsz)
-			return 1;
+		if (place->addr - (info->dlpi_addr + p->p_vaddr) >= p->p_memsz)
+			continue;
+		if (p->p_type == PT_GNU_RELRO)
+			place->memory = MEMORY_RELRO;
+		else if (p->p_type == PT_LOAD && p->p_flags & PF_W &&
+		         place->memory == MEMORY_UNKNOWN)
+			place->memory = MEMORY_WRITABLE;
 	}
-	return 0;
+	return place->memory != MEMORY_UNKNOWN;
 }
 
 static void put(void **at, void *function)
@@ -88,23 +104,34 @@ static void put(void **at, void *function)
 	__atomic_store_n(at, function, __ATOMIC_RELEASE);
 }
 
-RESOLVE_EARLY static void take_stdio(void)
+static void take(void **table, void *read_fn, void *write_fn)
 {
-	void **table = dlsym(RTLD_NEXT, "_IO_file_jumps");
-	void *read_fn = dlsym(RTLD_NEXT, "_IO_file_read");
-	void *write_fn = dlsym(RTLD_NEXT, "_IO_file_write");
-
-	if (!guard_is_installed() || !table || !read_fn || !write_fn || table[AT_READ] != read_fn ||
-	    table[AT_WRITE] != write_fn || !dl_iterate_phdr(find_relro, &table))
-		return;
-	uintptr_t start = (uintptr_t)&table[AT_READ] & ~PAGE_MASK;
-	size_t bytes = page_round_up((uintptr_t)&table[AT_WRITE + 1]) - start;
-
-	if (sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ | PROT_WRITE))
-		return;
 	libc_file_read = (file_read_fn)read_fn;
 	libc_file_write = (file_write_fn)write_fn;
 	put(&table[AT_READ], (void *)file_read);
 	put(&table[AT_WRITE], (void *)file_write);
+}
+
+RESOLVE_EARLY static void take_stdio(void)
+{
+	/* Behind the FILE that everybody knows. */
+	void **table = *(void ***)(stdout + 1);
+	void *read_fn = dlsym(RTLD_NEXT, "_IO_file_read");
+	void *write_fn = dlsym(RTLD_NEXT, "_IO_file_write");
+	struct place place = {.addr = (uintptr_t)&table[AT_READ]};
+
+	if (!guard_is_installed() || !read_fn || !write_fn ||
+	    !dl_iterate_phdr(find_memory, &place) || table[AT_READ] != read_fn ||
+	    table[AT_WRITE] != write_fn)
+		return;
+	if (place.memory == MEMORY_WRITABLE) {
+		take(table, read_fn, write_fn);
+		return;
+	}
+	uintptr_t start = place.addr & ~PAGE_MASK;
+	size_t bytes = page_round_up((uintptr_t)&table[AT_WRITE + 1]) - start;
+	if (sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ | PROT_WRITE))
+		return;
+	take(table, read_fn, write_fn);
 	sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ);
 }

@@ -556,8 +556,8 @@ static int try_write(int fd)
 	} while (n == -EINTR);
 	if (n == -EDQUOT || n == -EFBIG)
 		return -ENOSPC;
-	/* A block left until the end may be discarded by the file system then, which waits for the
-	 * program's own writes: 40 ms after a file of 128 MiB. */
+	/* Freed only when the file is closed, the block may be discarded by the file system then,
+	 * which waits for the program's own writes: 40 ms after a file of 128 MiB. */
 	sys_call2(SYS_ftruncate, fd, 0);
 	return n == (long)PAGE_BYTES ? 0 : n < 0 ? (int)n : -EIO;
 }

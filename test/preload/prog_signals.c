@@ -434,6 +434,52 @@ static void test_cancelled(void)
 	close(p[0]), close(p[1]);
 }
 
+struct waited {
+	pthread_mutex_t lock;
+	pthread_cond_t event;
+	int is_waiting, is_cleaned;
+};
+
+static void unlock(void *arg)
+{
+	struct waited *w = arg;
+
+	w->is_cleaned = 1;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void *wait_for_event(void *arg)
+{
+	struct waited *w = arg;
+
+	CHECK(pthread_mutex_lock(&w->lock) == 0);
+	pthread_cleanup_push(unlock, w);
+	w->is_waiting = 1;
+	for (;;)
+		pthread_cond_wait(&w->event, &w->lock);
+	pthread_cleanup_pop(0);
+	return NULL;
+}
+
+/* In a call that libc makes itself, which is trapped: the way out leads through that handler. */
+static void test_cancelled_in_trap(void)
+{
+	struct waited *w = managed(sizeof(*w));
+	pthread_t thread;
+	void *result;
+
+	*w = (struct waited){PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
+	CHECK(pthread_create(&thread, NULL, wait_for_event, w) == 0);
+	for (int is_waiting = 0; !is_waiting; usleep(1000)) {
+		CHECK(pthread_mutex_lock(&w->lock) == 0);
+		is_waiting = w->is_waiting;
+		CHECK(pthread_mutex_unlock(&w->lock) == 0);
+	}
+	CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0);
+	CHECK(result == PTHREAD_CANCELED && w->is_cleaned);
+	CHECK(pthread_mutex_trylock(&w->lock) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	int jumps = argc > 1 ? atoi(argv[1]) : 10000;
@@ -448,6 +494,7 @@ int main(int argc, char **argv)
 		test_handler_masks();
 		test_pending();
 		test_cancelled();
+		test_cancelled_in_trap();
 	}
 	test_jumps(jumps);
 	test_deaths();

@@ -14,11 +14,11 @@ static char *in, *out;
 /* In libc's table of what it does to files (lib/preload/wrap_stdio.c) are functions of ours. */
 static void test_taken(void)
 {
-	void **table = dlsym(RTLD_DEFAULT, "_IO_file_jumps");
+	void **table = *(void ***)(stdout + 1);
 	const char *preloaded = getenv("LD_PRELOAD");
 	Dl_info info;
 
-	if (!table || !preloaded || !strstr(preloaded, "faultline"))
+	if (!preloaded || !strstr(preloaded, "faultline"))
 		return;
 	for (int at = 14; at <= 15; at++)
 		CHECK(dladdr(table[at], &info) && strstr(info.dli_fname, "faultline"));
@@ -69,7 +69,9 @@ static void test_append(void)
 	CHECK(write(fd, "0123456789", 10) == 10 && !fflush(f)); /* over the first ten */
 	CHECK(fputs("end", f) >= 0 && !fflush(f) && ftello(f) == lseek(fd, 0, SEEK_END));
 	rewind(f);
-	CHECK(fread(out, 1, BYTES, f) >= 10003 && !close(fd) && !fclose(f));
+	CHECK(fread(out, 1, BYTES, f) == 10003 && !memcmp(out, "0123456789", 10));
+	CHECK(!memcmp(out + 10, in + 10, 9990) && !memcmp(out + 10000, "end", 3));
+	CHECK(!close(fd) && !fclose(f));
 }
 
 static void test_errors(void)
