@@ -613,17 +613,28 @@ static void read_window(struct fault *f, enum swap_wait wait)
 		swap_read_rest(pg.swap, f->page, f->nr_read, wait);
 }
 
+/* The thread that has faulted waits from now on, whoever serves it. */
+static void waiting_begins(uint64_t now)
+{
+	stall_begin(&pg.telemetry, engine_faulting_thread(), now);
+	engine_will_block();
+}
+
+static void waiting_ends(uint64_t now)
+{
+	stall_end(&pg.telemetry, engine_faulting_thread(), now);
+}
+
 static enum step read_pages(struct fault *f)
 {
 	uint64_t began = now_ns();
 
 	if (f->from_file || swap_read_memory(pg.swap, f->page, f->nr_read)) {
-		stall_begin(&pg.telemetry, began);
-		engine_will_block();
+		waiting_begins(began);
 		/* The only thread that waits for pages: waking it from an idle CPU would cost more
 		 * than the CPU time does. */
 		read_window(f, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
-		stall_end(&pg.telemetry, now_ns());
+		waiting_ends(now_ns());
 	}
 	note_read(f, now_ns() - began);
 	f->aside_ns += now_ns() - began;
@@ -642,11 +653,10 @@ static void wait_for_page(struct fault *f)
 {
 	uint64_t began = now_ns();
 
-	stall_begin(&pg.telemetry, began);
-	engine_will_block();
+	waiting_begins(began);
 	event_wait(page_event(f->vpn), f->ticket);
 	uint64_t now = now_ns();
-	stall_end(&pg.telemetry, now);
+	waiting_ends(now);
 	f->aside_ns += now - began;
 }
 
@@ -655,14 +665,13 @@ static void wait_for_room(struct fault *f, uint32_t nr)
 {
 	uint64_t began = now_ns();
 
-	stall_begin(&pg.telemetry, began);
-	engine_will_block();
+	waiting_begins(began);
 	if (nr)
 		reclaim_wait(nr);
 	else
 		reclaim_one_frame();
 	uint64_t now = now_ns();
-	stall_end(&pg.telemetry, now);
+	waiting_ends(now);
 	f->aside_ns += now - began;
 }
 
@@ -670,10 +679,9 @@ static void wait_for_entry(struct fault *f)
 {
 	if (tlb_make_room(f->vpn))
 		return;
-	stall_begin(&pg.telemetry, now_ns());
-	engine_will_block();
+	waiting_begins(now_ns());
 	reclaim_wait_entry();
-	stall_end(&pg.telemetry, now_ns());
+	waiting_ends(now_ns());
 }
 
 /* With a trap TLB a place comes with an entry. Return: places taken. */

@@ -221,11 +221,11 @@ static void stall_account(struct telemetry *t, uint64_t now)
 	stall.since = MAX(stall.since, now);
 }
 
-static void stall_change(struct telemetry *t, uint64_t now, bool begins)
+static void stall_change(struct telemetry *t, uint32_t thread, uint64_t now, bool begins)
 {
 	/* An address of its own tells a thread from others without a system call. */
 	static _Thread_local char self __attribute__((tls_model("initial-exec")));
-	const void *me = &self;
+	const void *me = thread ? (const void *)(uintptr_t)thread : &self;
 	uint32_t oldest = 0, mine = NR_STALLERS, nr_active = 0;
 
 	lock_acquire(&stall.lock);
@@ -254,14 +254,14 @@ uint32_t stall_nr_active(void)
 	return atomic_load_explicit(&stall.nr_active, memory_order_relaxed);
 }
 
-void stall_begin(struct telemetry *t, uint64_t now)
+void stall_begin(struct telemetry *t, uint32_t thread, uint64_t now)
 {
-	stall_change(t, now, true);
+	stall_change(t, thread, now, true);
 }
 
-void stall_end(struct telemetry *t, uint64_t now)
+void stall_end(struct telemetry *t, uint32_t thread, uint64_t now)
 {
-	stall_change(t, now, false);
+	stall_change(t, thread, now, false);
 }
 
 static uint64_t next_number(const char **text)

@@ -56,10 +56,10 @@ void event_log(struct telemetry *t, enum page_event what, struct vpn vpn, uint64
 /*
  * Stall clocks, as in the kernel's pressure stall information: "some" runs while at least one
  * thread waits for a page, "full" while every thread that had a fault in the last 100 ms does.
- * Context: fault.
+ * @thread: the id of who waits, if another serves it; 0: the calling one. Context: fault.
  */
-void stall_begin(struct telemetry *t, uint64_t now);
-void stall_end(struct telemetry *t, uint64_t now);
+void stall_begin(struct telemetry *t, uint32_t thread, uint64_t now);
+void stall_end(struct telemetry *t, uint32_t thread, uint64_t now);
 
 /* Threads that waited for a page in the last 100 ms, at the last change. Context: any. */
 uint32_t stall_nr_active(void);
