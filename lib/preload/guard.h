@@ -135,6 +135,11 @@ struct guard_trap {
  */
 int guard_install(void);
 bool guard_is_installed(void);
+/* Whether a call on what @p points to is the guard's to make. Context: any. */
+static inline bool guard_is_for(const volatile void *p)
+{
+	return in_window((uintptr_t)p) && guard_is_installed();
+}
 
 /* All memory is there and stays: make trapped calls as they are, and no others beside them, for the
  * rest of this process. Context: any. */

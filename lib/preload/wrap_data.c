@@ -38,28 +38,23 @@ RESOLVE_EARLY static void resolve(void)
 	RESOLVE(epoll_wait);
 }
 
-static bool is_managed(const volatile void *p)
-{
-	return in_window((uintptr_t)p) && guard_is_installed();
-}
-
 EXPORT ssize_t read(int fd, void *buf, size_t len)
 {
-	if (!is_managed(buf))
+	if (!guard_is_for(buf))
 		return NEED(read)(fd, buf, len);
 	return guard_call_cancellable(SYS_read, fd, (long)buf, (long)len, 0, 0, 0);
 }
 
 EXPORT ssize_t write(int fd, const void *buf, size_t len)
 {
-	if (!is_managed(buf))
+	if (!guard_is_for(buf))
 		return NEED(write)(fd, buf, len);
 	return guard_call_cancellable(SYS_write, fd, (long)buf, (long)len, 0, 0, 0);
 }
 
 EXPORT ssize_t pread(int fd, void *buf, size_t len, off_t at)
 {
-	if (!is_managed(buf))
+	if (!guard_is_for(buf))
 		return NEED(pread)(fd, buf, len, at);
 	return guard_call_cancellable(SYS_pread64, fd, (long)buf, (long)len, at, 0, 0);
 }
@@ -71,7 +66,7 @@ EXPORT ssize_t pread64(int fd, void *buf, size_t len, off64_t at)
 
 EXPORT ssize_t pwrite(int fd, const void *buf, size_t len, off_t at)
 {
-	if (!is_managed(buf))
+	if (!guard_is_for(buf))
 		return NEED(pwrite)(fd, buf, len, at);
 	return guard_call_cancellable(SYS_pwrite64, fd, (long)buf, (long)len, at, 0, 0);
 }
@@ -83,14 +78,14 @@ EXPORT ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t at)
 
 EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
-	if (!is_managed(buf))
+	if (!guard_is_for(buf))
 		return NEED(recv)(fd, buf, len, flags);
 	return guard_call_cancellable(SYS_recvfrom, fd, (long)buf, (long)len, flags, 0, 0);
 }
 
 EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
-	if (!is_managed(buf))
+	if (!guard_is_for(buf))
 		return NEED(send)(fd, buf, len, flags);
 	return guard_call_cancellable(SYS_sendto, fd, (long)buf, (long)len, flags, 0, 0);
 }
@@ -98,7 +93,7 @@ EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 EXPORT ssize_t recvfrom(int fd, void *restrict buf, size_t len, int flags,
     struct sockaddr *restrict from, socklen_t *restrict from_len)
 {
-	if (!is_managed(buf) && !is_managed(from) && !is_managed(from_len))
+	if (!guard_is_for(buf) && !guard_is_for(from) && !guard_is_for(from_len))
 		return NEED(recvfrom)(fd, buf, len, flags, from, from_len);
 	return guard_call_cancellable(
 	    SYS_recvfrom, fd, (long)buf, (long)len, flags, (long)from, (long)from_len);
@@ -107,7 +102,7 @@ EXPORT ssize_t recvfrom(int fd, void *restrict buf, size_t len, int flags,
 EXPORT ssize_t sendto(
     int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t to_len)
 {
-	if (!is_managed(buf) && !is_managed(to))
+	if (!guard_is_for(buf) && !guard_is_for(to))
 		return NEED(sendto)(fd, buf, len, flags, to, to_len);
 	return guard_call_cancellable(
 	    SYS_sendto, fd, (long)buf, (long)len, flags, (long)to, to_len);
@@ -115,14 +110,14 @@ EXPORT ssize_t sendto(
 
 EXPORT int poll(struct pollfd *fds, nfds_t nr, int timeout)
 {
-	if (!is_managed(fds))
+	if (!guard_is_for(fds))
 		return NEED(poll)(fds, nr, timeout);
 	return (int)guard_call_cancellable(SYS_poll, (long)fds, (long)nr, timeout, 0, 0, 0);
 }
 
 EXPORT int epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
-	if (!is_managed(events))
+	if (!guard_is_for(events))
 		return NEED(epoll_wait)(fd, events, max, timeout);
 	return (int)guard_call_cancellable(SYS_epoll_wait, fd, (long)events, max, timeout, 0, 0);
 }

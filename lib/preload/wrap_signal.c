@@ -355,7 +355,7 @@ EXPORT int epoll_pwait(int fd, struct epoll_event *events, int nr, int timeout, 
 	sigset_t copy;
 	const sigset_t *mask = kernel_mask(set, &copy);
 
-	if (guard_is_installed() && in_window((uintptr_t)events)) /* as in wrap_data.c */
+	if (guard_is_for(events)) /* as in wrap_data.c */
 		return (int)guard_call_cancellable(
 		    SYS_epoll_pwait, fd, (long)events, nr, timeout, (long)mask, 8);
 	return NEED(epoll_pwait)(fd, events, nr, timeout, mask);

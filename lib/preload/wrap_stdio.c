@@ -9,7 +9,6 @@
  */
 #include <dlfcn.h>
 #include <link.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -30,11 +29,6 @@ typedef ssize_t (*file_write_fn)(FILE *, const void *, ssize_t);
 static file_read_fn libc_file_read;
 static file_write_fn libc_file_write;
 
-static bool is_managed(const void *p)
-{
-	return in_window((uintptr_t)p) && guard_is_installed();
-}
-
 static ssize_t transfer(const FILE *f, long nr, const void *buf, ssize_t len)
 {
 	if (f->_flags2 & NOT_CANCELLABLE)
@@ -44,7 +38,7 @@ static ssize_t transfer(const FILE *f, long nr, const void *buf, ssize_t len)
 
 static ssize_t file_read(FILE *f, void *buf, ssize_t len)
 {
-	return is_managed(buf) ? transfer(f, SYS_read, buf, len) : libc_file_read(f, buf, len);
+	return guard_is_for(buf) ? transfer(f, SYS_read, buf, len) : libc_file_read(f, buf, len);
 }
 
 /* All of it, or the stream is in error. */
@@ -52,7 +46,7 @@ static ssize_t file_write(FILE *f, const void *buf, ssize_t len)
 {
 	ssize_t done = 0;
 
-	if (!is_managed(buf))
+	if (!guard_is_for(buf))
 		return libc_file_write(f, buf, len);
 	while (done < len) {
 		ssize_t part = transfer(f, SYS_write, (const char *)buf + done, len - done);
@@ -104,14 +98,6 @@ static void put(void **at, void *function)
 	__atomic_store_n(at, function, __ATOMIC_RELEASE);
 }
 
-static void take(void **table, void *read_fn, void *write_fn)
-{
-	libc_file_read = (file_read_fn)read_fn;
-	libc_file_write = (file_write_fn)write_fn;
-	put(&table[AT_READ], (void *)file_read);
-	put(&table[AT_WRITE], (void *)file_write);
-}
-
 RESOLVE_EARLY static void take_stdio(void)
 {
 	/* Behind the FILE that everybody knows. */
@@ -124,14 +110,15 @@ RESOLVE_EARLY static void take_stdio(void)
 	    !dl_iterate_phdr(find_memory, &place) || table[AT_READ] != read_fn ||
 	    table[AT_WRITE] != write_fn)
 		return;
-	if (place.memory == MEMORY_WRITABLE) {
-		take(table, read_fn, write_fn);
-		return;
-	}
 	uintptr_t start = place.addr & ~PAGE_MASK;
 	size_t bytes = page_round_up((uintptr_t)&table[AT_WRITE + 1]) - start;
-	if (sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ | PROT_WRITE))
+	bool is_relro = place.memory == MEMORY_RELRO;
+	if (is_relro && sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ | PROT_WRITE))
 		return;
-	take(table, read_fn, write_fn);
-	sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ);
+	libc_file_read = (file_read_fn)read_fn;
+	libc_file_write = (file_write_fn)write_fn;
+	put(&table[AT_READ], (void *)file_read);
+	put(&table[AT_WRITE], (void *)file_write);
+	if (is_relro)
+		sys_call3(SYS_mprotect, (long)start, (long)bytes, PROT_READ);
 }

@@ -10,18 +10,11 @@
 #include <sys/mman.h>
 
 #include "base/types.h"
+#include "check.h"
 
 #define NR_PAGES 2048u
 #define BYTES    (NR_PAGES * PAGE_BYTES)
 #define STEP     919u /* odd, so that every page has its turn */
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "foreseen:%d: %s: %m\n", __LINE__, #cond); \
-			exit(1);                                                   \
-		}                                                                  \
-	} while (0)
 
 static volatile uint64_t *word(char *area, uint32_t i)
 {

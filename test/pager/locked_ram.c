@@ -18,19 +18,11 @@
 #include <unistd.h>
 
 #include "base/types.h"
+#include "check.h"
 
 #define NR_FRAMES  1024u
 #define NR_OTHER   (4 * NR_FRAMES)
 #define MAX_LOCKED (NR_FRAMES * 3 / 4)
-
-#define CHECK(cond)                                                                            \
-	do {                                                                                   \
-		if (!(cond)) {                                                                 \
-			fprintf(stderr, "locked-ram:%d: %s (errno %d: %s)\n", __LINE__, #cond, \
-			    errno, strerror(errno));                                           \
-			_exit(1);                                                              \
-		}                                                                              \
-	} while (0)
 
 static const char *faultline;
 static char *other, *locked;

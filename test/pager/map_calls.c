@@ -21,18 +21,10 @@
 #include <unistd.h>
 
 #include "base/types.h"
+#include "check.h"
 
 #define RW   (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
-
-#define CHECK(cond)                                                                           \
-	do {                                                                                  \
-		if (!(cond)) {                                                                \
-			fprintf(stderr, "map-calls:%d: %s (errno %d: %s)\n", __LINE__, #cond, \
-			    errno, strerror(errno));                                          \
-			_exit(1);                                                             \
-		}                                                                             \
-	} while (0)
 
 static char *map(size_t pages, int prot, int flags)
 {

@@ -13,20 +13,13 @@
 #include <sys/mman.h>
 
 #include "base/types.h"
+#include "check.h"
 
 #define NR_PAGES  4096u
 #define BYTES     (NR_PAGES * PAGE_BYTES)
 #define NEAR_END  3900u
 #define BEHIND    100u
 #define SOMEWHERE 900u
-
-#define CHECK(cond)                                                               \
-	do {                                                                      \
-		if (!(cond)) {                                                    \
-			fprintf(stderr, "records:%d: %s: %m\n", __LINE__, #cond); \
-			exit(1);                                                  \
-		}                                                                 \
-	} while (0)
 
 static char *area;
 

@@ -11,18 +11,11 @@
 #include <sys/mman.h>
 
 #include "base/types.h"
+#include "check.h"
 
 #define NR_PAGES 2048u
 #define BYTES    (NR_PAGES * PAGE_BYTES)
 #define ROUNDS   12
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "returned:%d: %s: %m\n", __LINE__, #cond); \
-			exit(1);                                                   \
-		}                                                                  \
-	} while (0)
 
 static char *map(void *at, int flags)
 {
