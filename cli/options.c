@@ -50,9 +50,8 @@ const struct option_spec option_specs[NR_OPTIONS] = {
     [OPT_ALLOW_UNMANAGED] = {"allow-unmanaged", 0, "FAULTLINE_ALLOW_UNMANAGED", KIND_FLAG, NULL, "",
         "run static and setuid programs too, unpaged"},
     [OPT_MALLOC] = {"malloc", 0, "FAULTLINE_MALLOC", KIND_TEXT, "LIB", "auto",
-        "allocator of the program: jemalloc or mimalloc, put\ninto it, a path, libc (its own), or "
-        "none "
-        "(malloc is\nnot paged then); jemalloc"},
+        "allocator of the program: libc (its own), jemalloc or\nmimalloc, put into it, a path, or "
+        "none (malloc is not\npaged then); libc"},
     [OPT_RECLAIM] = {"reclaim", 0, "FAULTLINE_RECLAIM", KIND_TEXT, "HOW", "auto",
         "who takes pages away: thread (the pager's), inline\n(whoever needs room) or auto; auto"},
     [OPT_TLB] = {"tlb", 0, "FAULTLINE_TLB", KIND_TEXT, "GEOMETRY", "",

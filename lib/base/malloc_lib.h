@@ -8,8 +8,8 @@
 
 #include "base/types.h"
 
-/* What "auto" means; the one place that says so. */
-#define DEFAULT_MALLOC "jemalloc"
+/* What "auto" means; the one place that says so. Why: doc/performance.md, "The allocator". */
+#define DEFAULT_MALLOC "libc"
 
 /* Whether @asked means libc's own, paged: no library, but preload/libc_malloc.h. */
 bool malloc_is_libc(const char *asked);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
  * libc's malloc takes its memory by calls inside libc, which no preloaded symbol gets between. So
- * the code of libc's mmap, munmap, mremap and madvise starts with a jump to ours, in this process's
- * copy of these few pages. What is libc's own besides (stacks of threads, files) our functions pass
- * on, as they do the program's.
+ * the code of libc's mmap, munmap, mremap, madvise and mprotect starts with a jump to ours, in this
+ * process's copy of these few pages. What is libc's own besides (stacks of threads, files) our
+ * functions pass on, as they do the program's.
  *
  * Of sbrk only malloc's calls are led away, to a heap inside the window; the program's own get what
  * they always did. malloc takes such a change of place amiss (it ends the program if the break went
  * down) unless it has once failed to get memory by sbrk: so it fails, once, at start. From then on
  * it extends and trims that heap as it would the other.
  *
- * libc's fork holds malloc's lock while it makes the process. Were memory sealed before it asks for
- * that (start.c's handlers), it would wait for a thread that has it, and that one for its page. So
- * memory is sealed behind that, in place of the system call itself. Arenas besides the main one
- * have their locks in the memory that they manage: there are none.
+ * libc's fork holds the locks of all arenas while it makes the process. Were memory sealed before
+ * it asks for them (start.c's handlers), it would wait for a thread that has one, and that thread
+ * for its page. So memory is sealed behind that, in place of the system call itself. (The locks of
+ * arenas besides the main one are in the memory that they manage: as any lock of the program's.)
  */
 #include "preload/libc_malloc.h"
 
@@ -108,18 +108,6 @@ static void *our_sbrk(intptr_t increment)
 
 	return caller >= text.start && caller < text.end ? heap_sbrk(increment)
 	                                                 : program_sbrk(increment);
-}
-
-/* The program may not have more arenas, either. */
-EXPORT int mallopt(int what, int value)
-{
-	static __typeof__(mallopt) *real;
-
-	if (!real)
-		real = (__typeof__(mallopt) *)dlsym(RTLD_NEXT, "mallopt");
-	if (what == M_ARENA_MAX && is_taken)
-		return 1;
-	return real ? real(what, value) : 0;
 }
 
 /* --- fork -------------------------------------------------------------------------------- */
@@ -276,6 +264,7 @@ int libc_malloc_take(void)
 	    {.name = "munmap", .to = (void *)munmap},
 	    {.name = "mremap", .to = (void *)mremap},
 	    {.name = "madvise", .to = (void *)madvise},
+	    {.name = "mprotect", .to = (void *)mprotect},
 	    {.name = "sbrk", .to = (void *)our_sbrk},
 	    {.name = "_Fork"},
 	};
@@ -289,9 +278,8 @@ int libc_malloc_take(void)
 		return -ENOSYS;
 	void *(*libc_malloc)(size_t) = elf_function(libc, "__libc_malloc", &size);
 	void (*libc_free)(void *) = elf_function(libc, "__libc_free", &size);
-	int (*libc_mallopt)(int, int) = elf_function(libc, "mallopt", &size);
 	unsigned char *clone = find_clone(libc);
-	if (!libc_malloc || !libc_free || !libc_mallopt || !clone || !libc_mallopt(M_ARENA_MAX, 1))
+	if (!libc_malloc || !libc_free || !clone)
 		return -ENOSYS;
 	for (size_t i = 0; i < nr_jumps; i++) {
 		redirects[i].from = elf_function(libc, redirects[i].name, &size);

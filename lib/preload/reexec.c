@@ -77,15 +77,12 @@ static void find_malloc(char *ret_path)
 {
 	const struct malloc_lib *known = NULL;
 	const char *asked = getenv("FAULTLINE_MALLOC");
-	bool is_given = asked && *asked;
-	const char *value = is_given ? asked : DEFAULT_MALLOC;
-	const char *source = is_given ? "" : " (the default)";
+	const char *value = asked && *asked ? asked : DEFAULT_MALLOC;
 	int err = malloc_lib_find(value, ret_path, &known);
 
 	if (err == -ENOENT)
-		give_up("FAULTLINE_MALLOC=%.100s%s: %s is not installed; run: sudo apt install %s, "
-		        "or set FAULTLINE_MALLOC=none: malloc is not paged then",
-		    value, source, known->soname, known->package);
+		give_up("FAULTLINE_MALLOC=%.100s: %s is not installed; run: sudo apt install %s",
+		    value, known->soname, known->package);
 	if (err)
 		give_up("FAULTLINE_MALLOC=%.200s: no such library; give jemalloc, mimalloc, libc, "
 		        "none or a path",

@@ -8,7 +8,6 @@
 
 void *__libc_malloc(size_t bytes);
 void __libc_free(void *block);
-int mallopt(int what, int value);
 
 PUBLIC void *__libc_malloc(size_t bytes)
 {
@@ -19,11 +18,5 @@ PUBLIC void *__libc_malloc(size_t bytes)
 PUBLIC void __libc_free(void *block)
 {
 	(void)block;
-	abort();
-}
-
-PUBLIC int mallopt(int what, int value)
-{
-	(void)what, (void)value;
 	abort();
 }

@@ -156,7 +156,7 @@ static void check_place(void)
 	CHECK(large);
 	for (int i = 0; i < 8; i++) /* the first ones where malloc was before, perhaps */
 		CHECK((small[i] = malloc(60000)));
-	if (asked && !strcmp(asked, "libc")) {
+	if (asked && (!strcmp(asked, "libc") || !strcmp(asked, "auto"))) {
 		CHECK((uintptr_t)small[7] >> 44 == 0x4);
 		CHECK((uintptr_t)large >> 44 == 0x4);
 	}
@@ -171,6 +171,7 @@ static void *thread(void *arg)
 	struct block *blocks = calloc(NR_BLOCKS / 4, sizeof(*blocks));
 
 	CHECK(blocks);
+	check_place();
 	for (uint32_t i = 0; i < NR_ROUNDS / 2; i++)
 		churn(blocks, NR_BLOCKS / 4, &seed);
 	free_all(blocks, NR_BLOCKS / 4);
