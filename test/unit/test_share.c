@@ -382,6 +382,26 @@ Test(share, knows_what_a_smaller_share_has_brought)
 	cr_expect_gt(share_next(&h, SHARE_MIN, 0, BUDGET, LARGEST), SHARE_MIN);
 }
 
+/* By the pages' sizes all that came back were in the tier, but a part of it is dead. */
+Test(share, believes_the_hits)
+{
+	struct share_history h = {.hit_ns = costs.hit,
+	    .packed_ns = costs.disk,
+	    .raw_ns = costs.disk,
+	    .fault_ns = costs.fault,
+	    .packed_bytes = 1024,
+	    .packable = 256,
+	    .footprint = 2 * BUDGET};
+	uint32_t share = 12 * STEP;
+
+	for (uint32_t at = 20; at < 64; at++)
+		h.packed[at] = 1000 << SHARE_COUNT_SHIFT;
+	h.hits = 44000 << SHARE_COUNT_SHIFT;
+	cr_expect_eq(share_next(&h, share, share, BUDGET, LARGEST), share);
+	h.hits = 39500 << SHARE_COUNT_SHIFT;
+	cr_expect_gt(share_next(&h, share, share, BUDGET, LARGEST), share);
+}
+
 Test(share, is_none_where_the_budget_is_small)
 {
 	struct share_history h = {.packable = 256};
