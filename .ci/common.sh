@@ -3,9 +3,9 @@
 # What ./quickstart and ./check share. Sourced, in the top directory, after $me is set.
 
 packages_build='gcc libc6-dev meson ninja-build pkg-config python3 liburing-dev libuv1-dev
-	libxxhash-dev liblz4-dev libzstd-dev libjansson-dev libjemalloc2'
+	libxxhash-dev liblz4-dev libzstd-dev libjansson-dev'
 # redis-tools holds the server's binary as well; the package redis-server would start a service.
-packages_check='libcriterion-dev clang-format sqlite3 xz-utils redis-tools procps valgrind
+packages_check='libcriterion-dev libjemalloc2 clang-format sqlite3 xz-utils redis-tools procps valgrind
 	perl mawk gawk bc git make openssl clang libclang-rt-14-dev poppler-utils ghostscript stress-ng zstd'
 # What only the long program matrix needs; without it the short one skips what it does not find.
 packages_full='nodejs openjdk-17-jdk-headless'

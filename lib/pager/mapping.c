@@ -399,7 +399,8 @@ long pager_shmat(int id, uintptr_t addr, int flags)
 static long mmap_managed(uintptr_t addr, size_t len, int prot, int flags)
 {
 	uint8_t marks = mlock_marks(flags);
-	int err = marks ? mlock_may(len) : 0;
+	/* Reserved memory counts as locked when it becomes accessible (protect.c). */
+	int err = marks && prot & (PROT_READ | PROT_WRITE) ? mlock_may(len) : 0;
 
 	if (err)
 		return err == -EPERM ? -EPERM : -EAGAIN;

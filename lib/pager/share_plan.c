@@ -82,7 +82,8 @@ static uint64_t distance_of(const struct plan *p, uint64_t count, bool is_most)
 /* What the tier has made hits of tells its reach, within what that leaves open. */
 static void measure(struct plan *p, uint64_t taken)
 {
-	uint64_t expected = reach(p, taken), hits = p->h->hits, some = hits / 32;
+	uint64_t expected = reach(p, taken), hits = p->h->hits,
+	         some = MIN(hits / 8, hits / 32 + ENOUGH);
 	uint64_t least = distance_of(p, hits - some, false),
 	         most = distance_of(p, hits + some, true);
 

@@ -6,9 +6,10 @@
  * functions pass on, as they do the program's.
  *
  * Of sbrk only malloc's calls are led away, to a heap inside the window; the program's own get what
- * they always did. malloc takes such a change of place amiss (it ends the program if the break went
- * down) unless it has once failed to get memory by sbrk: so it fails, once, at start. From then on
- * it extends and trims that heap as it would the other.
+ * they always did. Where the program has a malloc of its own, its calls are led there, and libc's
+ * are refused: there is one heap. libc's malloc takes such a change of place amiss (it ends the
+ * program if the break went down) unless it has once failed to get memory by sbrk: so it fails,
+ * once, at start. From then on it extends and trims that heap as it would the other.
  *
  * libc's fork holds the locks of all arenas while it makes the process. Were memory sealed before
  * it asks for them (start.c's handlers), it would wait for a thread that has one, and that thread
@@ -41,20 +42,25 @@
 #define CLONE_BYTES   7  /* mov $SYS_clone, %eax; syscall */
 #define MAX_FORK_SIZE 512
 #define BREAKPOINT    0xcc
+#define ARENA_STEP    (1ull << 20) /* made accessible at a time */
 #define WARM_UP       64 /* blocks; the first that sbrk's memory has no room for is enough */
 #define WARM_UP_SIZE  (100u << 10) /* below what malloc maps by itself */
 
 static bool is_taken;
 
-/* Guarded by malloc's own lock of its main arena. */
+/* Guarded by a lock of the malloc that the heap is for: libc's, of its main arena. */
 static struct {
 	uintptr_t end, mapped;
 	bool has_failed;
 } heap = {.end = HEAP_START, .mapped = HEAP_START};
 
-static struct {
-	uintptr_t start, end; /* libc's code */
-} text;
+struct text {
+	uintptr_t in; /* an address there, to find it by */
+	uintptr_t start, end;
+};
+
+/* libc's code, and that of the malloc which the program uses, perhaps the same. */
+static struct text libc_text, malloc_text;
 
 static void *no_memory(void)
 {
@@ -72,12 +78,18 @@ static void *program_sbrk(intptr_t increment)
 	return (void *)now;
 }
 
+static bool is_in(const struct text *t, uintptr_t addr)
+{
+	return addr >= t->start && addr < t->end;
+}
+
+static bool is_malloc_libcs(void)
+{
+	return malloc_text.start == libc_text.start;
+}
+
 static void *heap_sbrk(intptr_t increment)
 {
-	if (!heap.has_failed) {
-		heap.has_failed = increment > 0; /* trimming is no request */
-		return no_memory();
-	}
 	uintptr_t old = heap.end, new = old + (uintptr_t)increment;
 	if (new < HEAP_START || new > WINDOW_END)
 		return no_memory();
@@ -106,8 +118,43 @@ static void *our_sbrk(intptr_t increment)
 {
 	uintptr_t caller = (uintptr_t)__builtin_return_address(0);
 
-	return caller >= text.start && caller < text.end ? heap_sbrk(increment)
-	                                                 : program_sbrk(increment);
+	if (is_in(&libc_text, caller) && (!heap.has_failed || !is_malloc_libcs())) {
+		heap.has_failed |= increment > 0; /* trimming is no request */
+		return no_memory();
+	}
+	return is_in(&malloc_text, caller) ? heap_sbrk(increment) : program_sbrk(increment);
+}
+
+/*
+ * malloc makes a reserved heap of an arena accessible page by page as it grows: a call each, and no
+ * page beside a fault to map with it. So this is done by ARENA_STEP; what is asked for below the
+ * next of them was done before. Heaps do not become less accessible: see our_mmap().
+ */
+static int our_mprotect(void *at, size_t bytes, int prot)
+{
+	uintptr_t addr = (uintptr_t)at, start = addr, end = addr + bytes;
+	bool is_growth = is_in(&libc_text, (uintptr_t)__builtin_return_address(0)) &&
+	                 addr >= WINDOW_START && end < WINDOW_END &&
+	                 prot == (PROT_READ | PROT_WRITE);
+
+	if (!is_growth)
+		return mprotect(at, bytes, prot);
+	/* A heap begins with a step. */
+	start = (start + ARENA_STEP - 1) & ~(ARENA_STEP - 1);
+	end = (end + ARENA_STEP - 1) & ~(ARENA_STEP - 1);
+	return start < end ? mprotect((void *)start, end - start, prot) : 0;
+}
+
+/* Where memory may not be overcommitted malloc trims an arena's heap by reserving its end anew. */
+static void *our_mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	bool is_trim = is_in(&libc_text, (uintptr_t)__builtin_return_address(0)) &&
+	               (uintptr_t)at >= WINDOW_START && (uintptr_t)at < WINDOW_END &&
+	               prot == PROT_NONE && flags & MAP_FIXED;
+
+	if (!is_trim)
+		return mmap(at, bytes, prot, flags, fd, offset);
+	return madvise(at, bytes, MADV_DONTNEED) ? MAP_FAILED : at;
 }
 
 /* --- fork -------------------------------------------------------------------------------- */
@@ -200,17 +247,17 @@ static unsigned char *find_clone(const struct link_map *libc)
 
 static int find_text(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	uintptr_t in = (uintptr_t)arg;
+	struct text *t = arg;
 
 	(void)size;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 		uintptr_t start = info->dlpi_addr + p->p_vaddr;
 
-		if (p->p_type == PT_LOAD && p->p_flags & PF_X && in >= start &&
-		    in - start < p->p_memsz) {
-			text.start = start & ~PAGE_MASK;
-			text.end = page_round_up(start + p->p_memsz);
+		if (p->p_type == PT_LOAD && p->p_flags & PF_X && t->in >= start &&
+		    t->in - start < p->p_memsz) {
+			t->start = start & ~PAGE_MASK;
+			t->end = page_round_up(start + p->p_memsz);
 			return 1;
 		}
 	}
@@ -260,11 +307,11 @@ static void warm_up(void *(*libc_malloc)(size_t), void (*libc_free)(void *))
 int libc_malloc_take(void)
 {
 	struct redirect redirects[] = {
-	    {.name = "mmap", .to = (void *)mmap},
+	    {.name = "mmap", .to = (void *)our_mmap},
 	    {.name = "munmap", .to = (void *)munmap},
 	    {.name = "mremap", .to = (void *)mremap},
 	    {.name = "madvise", .to = (void *)madvise},
-	    {.name = "mprotect", .to = (void *)mprotect},
+	    {.name = "mprotect", .to = (void *)our_mprotect},
 	    {.name = "sbrk", .to = (void *)our_sbrk},
 	    {.name = "_Fork"},
 	};
@@ -274,7 +321,10 @@ int libc_malloc_take(void)
 	const struct link_map *libc = find_libc();
 	size_t size;
 
-	if (!libc || !dl_iterate_phdr(find_text, (void *)gnu_get_libc_version))
+	libc_text.in = (uintptr_t)gnu_get_libc_version;
+	malloc_text.in = (uintptr_t)malloc;
+	if (!libc || !dl_iterate_phdr(find_text, &libc_text) ||
+	    !dl_iterate_phdr(find_text, &malloc_text))
 		return -ENOSYS;
 	void *(*libc_malloc)(size_t) = elf_function(libc, "__libc_malloc", &size);
 	void (*libc_free)(void *) = elf_function(libc, "__libc_free", &size);

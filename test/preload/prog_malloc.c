@@ -200,7 +200,6 @@ int main(void)
 	pthread_t threads[NR_THREADS];
 	uint32_t seed = 42;
 
-	mallopt(M_ARENA_MAX, 8);
 	check_place();
 	check_break();
 	for (uint32_t i = 0; i < NR_ROUNDS; i++)
