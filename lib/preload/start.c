@@ -2,7 +2,7 @@
 /*
  * Start-up of the preload library: options from the environment, the pager, the signal handlers,
  * the guard. Runs at the first mapping call, before the first thread is made, or as constructor,
- * whichever is first: the allocator preloaded beside us asks for memory before constructors run.
+ * whichever is first: an allocator preloaded beside us asks for memory before constructors run.
  */
 #include "preload/altstack.h"
 #include "preload/start.h"
