@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Start-up of the preload library with the fake pager: as lib/preload/start.c, no options. */
+/*
+ * Start-up of the preload library with the fake pager: as lib/preload/start.c, but for options.
+ * FAKE_MALLOC=libc: libc's own malloc is managed.
+ */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -9,6 +12,7 @@
 #include "base/sys.h"
 #include "pager/pager.h"
 #include "preload/guard.h"
+#include "preload/libc_malloc.h"
 #include "preload/signals.h"
 #include "preload/start.h"
 #include "preload/wrap_exec.h"
@@ -31,7 +35,10 @@ void preload_start(void)
 	const char *off = getenv("FAULTLINE_OFF");
 	if (off && !strcmp(off, "1"))
 		return;
-	pthread_atfork(fork_prepare, pager_fork_parent, pager_fork_child);
+	const char *malloc_of = getenv("FAKE_MALLOC");
+	bool is_libcs = malloc_of && !strcmp(malloc_of, "libc");
+	if (!is_libcs)
+		pthread_atfork(fork_prepare, pager_fork_parent, pager_fork_child);
 	wrap_exec_remember(environ);
 	if (sys_gate_map())
 		say_fatal(125, "gate");
@@ -41,6 +48,8 @@ void preload_start(void)
 		say_fatal(125, "signals");
 	if (guard_install())
 		say_fatal(125, "guard");
+	if (is_libcs && libc_malloc_take())
+		say_fatal(125, "malloc");
 }
 
 __attribute__((constructor(101))) static void on_load(void)
