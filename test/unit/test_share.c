@@ -361,16 +361,22 @@ Test(share, is_left_alone_while_nothing_comes_back)
 	cr_expect_eq(share_next(&h, 5 * STEP, STEP, BUDGET, LARGEST), 5 * STEP);
 }
 
-/* The tier had 12 steps, and what it had now is in frames. */
-Test(share, knows_what_a_smaller_share_has_brought)
+/* Of a program of twice the budget; nothing has come back. */
+static struct share_history history_4_to_1(void)
 {
-	struct share_history h = {.hit_ns = costs.hit,
+	return (struct share_history){.hit_ns = costs.hit,
 	    .packed_ns = costs.disk,
 	    .raw_ns = costs.disk,
 	    .fault_ns = costs.fault,
 	    .packed_bytes = 1024,
 	    .packable = 256,
 	    .footprint = 2 * BUDGET};
+}
+
+/* The tier had 12 steps, and what it had now is in frames. */
+Test(share, knows_what_a_smaller_share_has_brought)
+{
+	struct share_history h = history_4_to_1();
 
 	for (uint32_t at = 20; at < 32; at++)
 		h.packed[at] = 1000 << SHARE_COUNT_SHIFT;
@@ -385,13 +391,7 @@ Test(share, knows_what_a_smaller_share_has_brought)
 /* By the pages' sizes all that came back were in the tier, but a part of it is dead. */
 Test(share, believes_the_hits)
 {
-	struct share_history h = {.hit_ns = costs.hit,
-	    .packed_ns = costs.disk,
-	    .raw_ns = costs.disk,
-	    .fault_ns = costs.fault,
-	    .packed_bytes = 1024,
-	    .packable = 256,
-	    .footprint = 2 * BUDGET};
+	struct share_history h = history_4_to_1();
 	uint32_t share = 12 * STEP;
 
 	for (uint32_t at = 20; at < 64; at++)
