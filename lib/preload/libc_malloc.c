@@ -134,8 +134,7 @@ static int our_mprotect(void *at, size_t bytes, int prot)
 {
 	uintptr_t addr = (uintptr_t)at, start = addr, end = addr + bytes;
 	bool is_growth = is_in(&libc_text, (uintptr_t)__builtin_return_address(0)) &&
-	                 addr >= WINDOW_START && end < WINDOW_END &&
-	                 prot == (PROT_READ | PROT_WRITE);
+	                 in_window(addr) && prot == (PROT_READ | PROT_WRITE);
 
 	if (!is_growth)
 		return mprotect(at, bytes, prot);
@@ -149,8 +148,7 @@ static int our_mprotect(void *at, size_t bytes, int prot)
 static void *our_mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	bool is_trim = is_in(&libc_text, (uintptr_t)__builtin_return_address(0)) &&
-	               (uintptr_t)at >= WINDOW_START && (uintptr_t)at < WINDOW_END &&
-	               prot == PROT_NONE && flags & MAP_FIXED;
+	               in_window((uintptr_t)at) && prot == PROT_NONE && flags & MAP_FIXED;
 
 	if (!is_trim)
 		return mmap(at, bytes, prot, flags, fd, offset);
