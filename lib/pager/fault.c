@@ -22,6 +22,8 @@
 
 #define MIN_READ_BUFS 8u
 
+#define JUDGE_EVERY 8u /* pages, of those that are guessed to be written; guess */
+
 enum step {
 	STEP_WAIT, /* another thread is busy with the page: wait for it, then again */
 	STEP_ROOM, /* no place or no buffer: reclaim, then again */
@@ -178,6 +180,22 @@ static bool may_guess(const struct frame *fr)
 	return !swap_ref_is_none(fr->ref) && !fr->source;
 }
 
+/*
+ * The page is dirty from now on. A compressed copy in RAM would take up room for nothing, until the
+ * page is evicted (one on disk may yet spare a write). Where that is a guess, some keep theirs,
+ * which tells then whether it was right.
+ */
+static void page_dirtied(struct frame *fr, struct vpn vpn, bool is_guessed)
+{
+	bool is_kept =
+	    atomic_load(&fr->flags) & FRAME_WRITING || (is_guessed && vpn.v % JUDGE_EVERY == 0);
+
+	if (!fr->source && !is_kept && swap_forget_memory(pg.swap, fr->ref))
+		fr->ref = SWAP_REF_NONE;
+	else if (is_guessed)
+		atomic_fetch_or(&fr->flags, FRAME_GUESSED);
+}
+
 static enum step serve_held(struct fault *f, uint64_t *pte)
 {
 	struct frame_nr nr = pte_frame(*pte);
@@ -196,8 +214,8 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 		fr->buf = BUF_NONE;
 	}
 	pte_set(pte, PAGE_MAPPED, nr.v, is_dirty ? PTE_DIRTY : 0);
-	if (is_guessed)
-		atomic_fetch_or(&fr->flags, FRAME_GUESSED);
+	if (is_dirty)
+		page_dirtied(fr, f->vpn, is_guessed);
 	if (tlb_is_on())
 		f->is_filled |= tlb_mapped(f->vpn);
 	if (LIKELY(!(*pte & PTE_LOCKED)))
@@ -221,6 +239,7 @@ static enum step serve_mapped(struct fault *f, uint64_t *pte)
 		return STEP_ERROR;
 	if (!(*pte & PTE_DIRTY)) {
 		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
+		page_dirtied(frame_of(&pg.frames, pte_frame(*pte)), f->vpn, false);
 		event_log(&pg.telemetry, EVENT_DIRTY, f->vpn, UINT32_MAX);
 		guess_note(f->vpn, true);
 		f->kind = KIND_WRITE;
@@ -510,10 +529,10 @@ static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, ui
 		}
 		buf_give(&pg.frames, fr->buf);
 		fr->buf = BUF_NONE;
-		if (is_guessed)
-			atomic_fetch_or(&fr->flags, FRAME_GUESSED);
 		page_mapped(
 		    f, read_vpn(f, i), leaf_pte(leaf, read_vpn(f, i)), f->frame[i], is_dirty);
+		if (is_dirty)
+			page_dirtied(fr, read_vpn(f, i), is_guessed);
 		f->places--;
 	}
 }

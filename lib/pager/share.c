@@ -117,7 +117,7 @@ static bool more(void)
 }
 
 /* What is free goes to faults at once: a batch is unmapped for this one. */
-static bool take(uint32_t nr)
+static bool take(uint32_t nr, bool may_wait)
 {
 	for (int nr_tries = 0;; nr_tries++) {
 		uint32_t got = places_take(&pg.frames, nr);
@@ -125,7 +125,7 @@ static bool take(uint32_t nr)
 		if (got == nr)
 			return true;
 		places_give(&pg.frames, got);
-		if (nr_tries == TAKE_TRIES)
+		if (!may_wait || nr_tries == TAKE_TRIES)
 			return false;
 		/* Not for long: whoever has stopped reclaim waits for this write. */
 		if (!reclaim_batch_try())

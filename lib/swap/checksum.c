@@ -37,9 +37,14 @@ void checksum_seed(void)
 	}
 }
 
+uint64_t pages_checksum(const void *pages, uint32_t nr)
+{
+	return XXH3_64bits_withSecret(pages, nr * PAGE_BYTES, key, sizeof(key));
+}
+
 uint64_t page_checksum(const void *page)
 {
-	return XXH3_64bits_withSecret(page, PAGE_BYTES, key, sizeof(key));
+	return pages_checksum(page, 1);
 }
 
 bool page_is_zero(const void *page)

@@ -10,6 +10,7 @@
 
 void checksum_seed(void); /* once, at start-up. Context: any */
 uint64_t page_checksum(const void *page);
+uint64_t pages_checksum(const void *pages, uint32_t nr); /* of @nr as one */
 bool page_is_zero(const void *page);
 
 #endif

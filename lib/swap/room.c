@@ -79,7 +79,7 @@ int room_open(const char *codec, const struct swap_tier_memory *memory, struct r
 	err = states_map(r);
 	if (!err)
 		err = area_map(r);
-	if (!err && !memory->take(r->nr_desks * CHUNK_PAGES))
+	if (!err && !memory->take(r->nr_desks * CHUNK_PAGES, true))
 		err = -ENOMEM;
 	if (err)
 		goto out_close;
@@ -129,15 +129,15 @@ void room_after_fork(struct room *r)
 
 /* --- segments --- */
 
-uint32_t segment_take(struct room *r)
+uint32_t segment_take(struct room *r, bool may_wait)
 {
 	uint32_t segment = UINT32_MAX;
 
 	if (atomic_load(&r->nr_taken) >= atomic_load(&r->share) &&
-	    !(r->memory.more && r->memory.more()))
+	    !(may_wait && r->memory.more && r->memory.more()))
 		return UINT32_MAX;
 	/* May take a while: with no lock held. */
-	if (!r->memory.take(CHUNK_PAGES))
+	if (!r->memory.take(CHUNK_PAGES, may_wait))
 		return UINT32_MAX;
 	lock_acquire(&r->lock);
 	uint32_t nr = atomic_load(&r->nr_taken);

@@ -55,8 +55,9 @@ void room_close(struct room *r);
 /* In a forked child: no segment is in use, nobody waits. Their memory is given up. */
 void room_after_fork(struct room *r);
 
-/* Return: a segment's number, or UINT32_MAX: the share is used up, or the budget. */
-uint32_t segment_take(struct room *r);
+/* @may_wait: for more of a share that is used up, or of the budget. Return: a segment's number, or
+ * UINT32_MAX: the share is used up, or the budget. */
+uint32_t segment_take(struct room *r, bool may_wait);
 void segment_give(struct room *r, uint32_t segment);
 bool room_is_over(struct room *r); /* more segments than the share */
 

@@ -626,6 +626,14 @@ bool swap_is_in_memory(struct swap *s, struct swap_ref ref)
 	       tier_is_in_memory(s->tier, ref_entry(ref));
 }
 
+bool swap_forget_memory(struct swap *s, struct swap_ref ref)
+{
+	if (swap_ref_is_none(ref) || !swap_is_in_memory(s, ref))
+		return false;
+	swap_free(s, ref);
+	return true;
+}
+
 bool swap_wants(struct swap *s, struct swap_ref ref)
 {
 	struct room *r = s->room;

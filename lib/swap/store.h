@@ -73,9 +73,10 @@ void swap_close(struct swap *s);
 /* Memory of the RAM budget for the compressed tier. Called in fault context: give() with
  * locks up to LOCK_TIER held, the others with none. */
 struct swap_tier_memory {
-	void *area;                      /* address to map it at, or NULL */
-	uint32_t nr_pages;               /* at most, beyond a 128th for reading */
-	bool (*take)(uint32_t nr_pages); /* all of them, or none */
+	void *area;        /* address to map it at, or NULL */
+	uint32_t nr_pages; /* at most, beyond a 128th for reading */
+	/* All of them, or none; @may_wait: for pages that are evicted for it. */
+	bool (*take)(uint32_t nr_pages, bool may_wait);
 	void (*give)(uint32_t nr_pages);
 	/* The share is used up: may there be more? Has called swap_tier_share() if true. NULL: no.
 	 */
@@ -132,6 +133,8 @@ void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum s
 
 /* Whether the page at @ref would be read without I/O, now. Context: fault. */
 bool swap_is_in_memory(struct swap *s, struct swap_ref ref);
+/* If so: swap_free(). Return: whether it was. Context: fault. */
+bool swap_forget_memory(struct swap *s, struct swap_ref ref);
 
 /* The checksum that @ref's page was written with. Context: fault. */
 uint64_t swap_checksum(struct swap *s, struct swap_ref ref);

@@ -276,6 +276,8 @@ uint32_t tier_read_memory(struct tier *t, struct swap_page *pages, uint32_t nr)
 		pages[i].from = SWAP_FROM_TIER;
 		tier_expand(t, e, &pages[i]);
 		lock_acquire(&t->lock);
+		struct chunk *c = &t->chunk[chunk];
+		c->nr_back_hits += c->nr_back_hits < c->nr_back;
 		chunk_unpin_locked(t, chunk);
 		lock_release(&t->lock);
 		atomic_fetch_add_explicit(&t->room->hits, 1, memory_order_relaxed);

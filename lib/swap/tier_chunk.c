@@ -5,7 +5,8 @@
 #include "swap/store_internal.h"
 #include "swap/tier_internal.h"
 
-#define SQUEEZE 24u /* of 32 parts alive: fuller chunks are not worth squeezing; guess */
+#define SQUEEZE     28u   /* of 32 parts alive: fuller chunks are not worth squeezing; guess */
+#define BACK_WINDOW 1024u /* entries by whose use whole chunks are read, at most; guess */
 
 static struct chunk_link *link_of(struct tier *t, uint32_t i, bool is_sparse)
 {
@@ -49,7 +50,11 @@ uint8_t chunk_bucket(const struct chunk *c)
 
 	if (c->list != LIST_DISK && c->list != LIST_MEMORY)
 		return NR_BUCKETS;
-	return parts > SQUEEZE ? NR_BUCKETS : parts > 16 ? 2 : parts > 8;
+	return parts > SQUEEZE ? NR_BUCKETS
+	       : parts > 26    ? 4
+	       : parts > 22    ? 3
+	       : parts > 16    ? 2
+	                       : parts > 8;
 }
 
 static void bucket_leave_locked(struct tier *t, uint32_t i)
@@ -131,12 +136,26 @@ void chunk_close_locked(struct tier *t)
 	t->open = NONE;
 }
 
+void chunk_note_back_locked(struct tier *t, uint32_t i)
+{
+	struct chunk *c = &t->chunk[i];
+
+	t->nr_back += c->nr_back;
+	t->nr_back_hits += c->nr_back_hits;
+	c->nr_back = c->nr_back_hits = 0;
+	if (t->nr_back > BACK_WINDOW) {
+		t->nr_back /= 2;
+		t->nr_back_hits /= 2;
+	}
+}
+
 uint32_t chunk_drop_locked(struct tier *t, uint32_t i)
 {
 	struct chunk *c = &t->chunk[i];
 	uint32_t segment = c->segment;
 
 	ensure(c->slot != NONE && !c->nr_pins && segment != NONE);
+	chunk_note_back_locked(t, i);
 	c->segment = NONE;
 	chunk_set_list_locked(t, i, LIST_DISK);
 	return segment;
@@ -151,6 +170,7 @@ bool chunk_dead_locked(struct tier *t, uint32_t i)
 	struct chunk *c = &t->chunk[i];
 	bool is_last = chunk_free_slots_locked(t, c);
 
+	chunk_note_back_locked(t, i);
 	if (c->segment != NONE) {
 		c->fill = c->nr = 0;
 		chunk_rebucket_locked(t, i);

@@ -13,7 +13,7 @@
 #define UNIT           32u /* entries begin at multiples of this: places fit 32 bits up to 128 GiB */
 #define CHUNK_UNITS    (CHUNK_BYTES / UNIT)
 #define UNITS_PER_PAGE (PAGE_BYTES / UNIT)
-#define NR_BUCKETS     3u /* of chunks by what is alive in them: up to 1, 2, 3 quarters */
+#define NR_BUCKETS     5u /* of chunks by what is alive in them */
 #define MAX_GROUP      8u /* chunks read or written by one transfer */
 #define MAX_ENTRIES    64u
 
@@ -46,10 +46,13 @@ struct chunk {
 	struct chunk_link sparse; /* in bucket[] */
 	uint32_t segment;         /* its memory, or NONE */
 	uint32_t slot;            /* first of its slots on disk, or NONE */
+	uint64_t checksum;        /* of what is there, chunk_pages() */
 	uint16_t fill;            /* units used */
 	uint16_t nr;              /* entries put in */
 	uint16_t live;            /* of them, not freed */
 	uint16_t nr_pins;         /* somebody reads or writes it without the lock */
+	uint16_t nr_back;         /* came back from disk whole: with so many alive; else 0 */
+	uint16_t nr_back_hits;    /* of them, read since */
 	uint8_t list;             /* enum chunk_list */
 	uint8_t bucket;           /* NR_BUCKETS: none */
 	bool is_writing;
@@ -78,6 +81,9 @@ struct tier {
 	uint32_t nr_memory, nr_disk,
 	    nr_sparse_disk; /* [lock] chunks; the last: at most half alive */
 	bool is_cleaning;   /* [lock] */
+	/* [lock] entries that came back from disk with another one and have left memory since, and
+	 * how many had been read; of about the last thousand */
+	uint32_t nr_back, nr_back_hits, nr_back_skipped;
 };
 
 static inline uint32_t chunk_pages(const struct chunk *c)
@@ -108,6 +114,8 @@ uint32_t chunk_drop_locked(struct tier *t, uint32_t i);
 /* Nothing in the chunk is alive, and nobody uses it. [lock] Return: as tier_free(). */
 bool chunk_dead_locked(struct tier *t, uint32_t i);
 void chunk_rebucket_locked(struct tier *t, uint32_t i);
+/* The entries of @i are about to leave memory: count what had come back of them. [lock] */
+void chunk_note_back_locked(struct tier *t, uint32_t i);
 void chunk_close_locked(struct tier *t);
 
 /* --- tier_memory.c --- */
@@ -115,6 +123,11 @@ void chunk_close_locked(struct tier *t);
 /* Close the open chunk and have another one, with room. Return: 0, or -EAGAIN. Context: fault, no
  * lock held; may write. */
 int tier_open_next(struct tier *t);
+
+/* Memory for a chunk that is on disk, for which no other has to leave: of the share and the budget
+ * what is free, or what dead entries take up. Return: a segment, or NONE. Context: fault, no lock
+ * held. */
+uint32_t tier_spare_segment(struct tier *t);
 
 /* --- tier.c --- */
 

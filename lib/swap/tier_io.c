@@ -6,12 +6,15 @@
 #include <errno.h>
 
 #include "base/ensure.h"
+#include "swap/checksum.h"
 #include "swap/store_internal.h"
 #include "swap/tier_internal.h"
 
 /* Units that the longest entry takes. */
 #define MAX_ENTRY_UNITS ((sizeof(struct entry_head) + CODEC_MAX_BYTES + UNIT - 1) / UNIT)
 #define CLEAN_SLACK     16u /* sparse chunks that are not worth cleaning; guess */
+#define BACK_USED       4u  /* whole chunks are read while one entry in so many is used; guess */
+#define BACK_SAMPLE     16u /* else one time in so many, to see; guess */
 
 bool chunk_free_slots_locked(struct tier *t, struct chunk *c)
 {
@@ -129,11 +132,14 @@ static void settle_chunk(struct tier *t, struct write_group *g, uint32_t i)
 {
 	struct chunk *c = &t->chunk[g->chunk[i]];
 	int result = g->p.io[g->p.of[i]].result;
+	uint64_t sum = pages_checksum(g->p.iov[i].iov_base, piece_pages(&g->p, i));
 
 	lock_acquire(&t->lock);
 	c->is_writing = false;
-	if (!result)
+	if (!result) {
 		c->slot = g->p.slot[i].v;
+		c->checksum = sum;
+	}
 	chunk_unpin_locked(t, g->chunk[i]);
 	lock_release(&t->lock);
 	for (uint32_t k = 0; result && k < piece_pages(&g->p, i); k++) {
@@ -319,9 +325,90 @@ static void read_round(struct tier *t, struct swap_backend *b, struct swap_page 
 	desks_give(t->room, g.desk, g.max);
 }
 
+/* --- back to memory --- */
+
+/*
+ * A chunk on disk of which one page is wanted alone: its neighbours left memory together, and
+ * where there was too little of it when they did, they are wanted one by one. Reading 32 KiB takes
+ * hardly longer than one block.
+ */
+static uint32_t pin_to_return(struct tier *t, uint32_t entry, struct swap_io *io, struct iovec *iov)
+{
+	uint32_t found = NONE;
+
+	lock_acquire(&t->lock);
+	uint32_t i = t->place[entry] / CHUNK_UNITS;
+	struct chunk *c = &t->chunk[i];
+	bool is_used = t->nr_back_hits * BACK_USED >= t->nr_back;
+	if (c->list == LIST_DISK && !t->live && c->bucket >= 2 &&
+	    (is_used || t->nr_back_skipped++ % BACK_SAMPLE == 0)) {
+		c->nr_pins++;
+		io->first.v = c->slot;
+		iov->iov_len = chunk_pages(c) * PAGE_BYTES;
+		found = i;
+	}
+	lock_release(&t->lock);
+	return found;
+}
+
+/* Chunk @i, read into @segment, is in memory again. Return: whether it has taken the segment. */
+static bool return_chunk(struct tier *t, uint32_t i, uint32_t segment)
+{
+	struct chunk *c = &t->chunk[i];
+
+	lock_acquire(&t->lock);
+	/* Somebody else may have been quicker. */
+	bool ok = c->list == LIST_DISK;
+	if (ok) {
+		c->segment = segment;
+		c->nr_back = (uint16_t)(c->live - 1);
+		chunk_set_list_locked(t, i, LIST_MEMORY);
+	}
+	lock_release(&t->lock);
+	return ok;
+}
+
+/* Read @page, and all that is in its chunk. Return: done; else it is as it was. */
+static bool read_whole(
+    struct tier *t, struct swap_backend *b, struct swap_page *page, enum swap_wait wait)
+{
+	struct iovec iov;
+	struct swap_io io = {.nr_iov = 1, .iov = &iov, .may_spin = wait == SWAP_SPIN};
+	uint32_t i = pin_to_return(t, ref_entry(page->ref), &io, &iov), segment = NONE;
+	bool is_done = false;
+
+	if (i == NONE)
+		return false;
+	segment = tier_spare_segment(t);
+	if (segment == NONE)
+		goto out_unpin;
+	iov.iov_base = segment_addr(t->room, segment);
+	b->ops->transfer(b, &io, 1);
+	swap_note_read(t->s, io.result, (uint32_t)(iov.iov_len / PAGE_BYTES));
+	/* From now on only single entries are looked at: those of a damaged chunk stay on disk. */
+	if (io.result ||
+	    pages_checksum(iov.iov_base, chunk_pages(&t->chunk[i])) != t->chunk[i].checksum ||
+	    !return_chunk(t, i, segment)) {
+		segment_give(t->room, segment);
+		goto out_unpin;
+	}
+	uint32_t unit = t->place[ref_entry(page->ref)] % CHUNK_UNITS;
+	page->from = SWAP_FROM_PACKED;
+	tier_expand(t, (const struct entry_head *)((char *)iov.iov_base + unit * UNIT), page);
+	atomic_fetch_add_explicit(&t->room->disk_reads, 1, memory_order_relaxed);
+	is_done = true;
+out_unpin:
+	lock_acquire(&t->lock);
+	chunk_unpin_locked(t, i);
+	lock_release(&t->lock);
+	return is_done;
+}
+
 void tier_read(struct tier *t, struct swap_backend *b, struct swap_page *pages, uint32_t nr,
     enum swap_wait wait)
 {
+	if (nr == 1 && !pages->from && read_whole(t, b, pages, wait))
+		return;
 	for (uint32_t i = 0; i < nr; i += MAX_ENTRIES) {
 		uint32_t n = MIN(nr - i, MAX_ENTRIES);
 

@@ -85,7 +85,7 @@ int tier_open_next(struct tier *t)
 {
 	if (open_at_hand(t))
 		return 0;
-	uint32_t segment = segment_take(t->room);
+	uint32_t segment = segment_take(t->room, true);
 
 	for (int nr_tries = 0; segment == NONE && nr_tries < 3; nr_tries++) {
 		lock_acquire(&t->lock);
@@ -162,6 +162,16 @@ static uint32_t empty_sparse(struct tier *t)
 	}
 out:
 	lock_release(&t->lock);
+	return segment;
+}
+
+uint32_t tier_spare_segment(struct tier *t)
+{
+	uint32_t segment = segment_take(t->room, false);
+
+	/* Each time a quarter of a chunk at least becomes free. */
+	for (int nr_tries = 0; segment == NONE && nr_tries < 4; nr_tries++)
+		segment = empty_sparse(t);
 	return segment;
 }
 

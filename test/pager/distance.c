@@ -5,14 +5,10 @@
  *
  *     distance ENGINE RECLAIM
  */
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
-#include "base/sys.h"
-#include "pager/internal.h"
+#include "alone.h"
 
 #define RAM_PAGES  1024u
 #define EPOCH      (RAM_PAGES / 8) /* distances are multiples of this */
@@ -35,17 +31,6 @@ static void spy_insert(struct policy *p, struct frame_nr frame, uint32_t distanc
 		longest = MAX(longest, distance);
 	}
 	real->insert(p, frame, distance);
-}
-
-static void on_fault(int signal, void *info_, void *context)
-{
-	const siginfo_t *info = info_;
-	const ucontext_t *u = context;
-	enum access access = u->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
-
-	(void)signal;
-	if (pager_fault((uintptr_t)info->si_addr, access) != FAULT_DONE)
-		__builtin_trap();
 }
 
 /* Touch every @step-th of @nr pages, but not in order: no readahead. */
@@ -82,18 +67,11 @@ int main(int argc, char **argv)
 	    .swap_dir = "/var/tmp",
 	    .policy = "fifo"};
 	uint32_t nr = 3 * RAM_PAGES;
-	char why[256];
 
 	if (argc < 3)
 		return 2;
-	strcpy(config.engine, argv[1]);
-	strcpy(config.reclaim, argv[2]);
-	if (sys_gate_map() || pager_start(&config, why, sizeof(why))) {
-		fprintf(stderr, "distance: %s\n", why);
+	if (!start_alone(&config, argv[1], argv[2]))
 		return 1;
-	}
-	sys_signal_install(SIGBUS, on_fault, ~0ull, 0, NULL);
-	sys_signal_install(SIGSEGV, on_fault, ~0ull, 0, NULL);
 	real = pg.policy_ops;
 	spy = *real;
 	spy.insert = spy_insert;

@@ -25,8 +25,9 @@
 static struct swap *swap;
 static _Atomic int32_t budget; /* pages left to the tier */
 
-static bool take(uint32_t nr)
+static bool take(uint32_t nr, bool may_wait)
 {
+	(void)may_wait;
 	if (atomic_fetch_sub(&budget, (int32_t)nr) >= (int32_t)nr)
 		return true;
 	atomic_fetch_add(&budget, (int32_t)nr);
@@ -140,7 +141,9 @@ static void model_write(struct model *m)
 static void model_read(struct model *m, bool is_random, bool offers)
 {
 	struct swap_page pages[BATCH];
-	uint32_t which[BATCH], nr = 0, want = 1 + rnd(&m->rng) % BATCH, at = rnd(&m->rng) % m->nr;
+	uint32_t which[BATCH], nr = 0, at = rnd(&m->rng) % m->nr;
+	/* One alone brings its chunk along. */
+	uint32_t want = rnd(&m->rng) % 2 ? 1 : 1 + rnd(&m->rng) % BATCH;
 
 	for (uint32_t i = 0; i < want; i++, at = is_random ? rnd(&m->rng) % m->nr : at + 1) {
 		if (!m->stamp[at % m->nr])
@@ -495,6 +498,13 @@ static enum swap_from read_from(struct model *m, uint32_t i)
 	return page.from;
 }
 
+static void push_to_disk(void)
+{
+	swap_tier_share(swap, 0);
+	for (int i = 0; i < 100; i++)
+		swap_tier_trim(swap);
+}
+
 /* Where a page is says where it came from. */
 Test(tier, says_where_pages_come_from, .init = open_tier, .fini = close_tier)
 {
@@ -503,10 +513,106 @@ Test(tier, says_where_pages_come_from, .init = open_tier, .fini = close_tier)
 	model_init(&m, 3, 1200);
 	write_packed(&m);
 	cr_expect_eq(read_from(&m, 0), SWAP_FROM_TIER);
-	swap_tier_share(swap, 0);
-	for (int i = 0; i < 100; i++)
-		swap_tier_trim(swap);
+	push_to_disk();
 	cr_expect_eq(read_from(&m, 0), SWAP_FROM_PACKED);
+	model_end(&m);
+	expect_empty();
+}
+
+static uint64_t nr_reads(void)
+{
+	struct swap_stats s;
+
+	swap_stats(swap, &s);
+	return s.read_ops;
+}
+
+/* With room for it, what was packed together comes back together: a read for some thirty pages. */
+Test(tier, comes_back_by_the_chunk, .init = open_tier, .fini = close_tier)
+{
+	static struct model m;
+	struct swap_stats s;
+
+	model_init(&m, 6, 1200);
+	write_packed(&m);
+	push_to_disk();
+	swap_tier_share(swap, TIER_PAGES / 2);
+	for (uint32_t i = 0; i < m.nr; i++)
+		read_from(&m, (i * 7) % m.nr);
+	cr_expect_lt(nr_reads(), m.nr / 20, "%lu", nr_reads());
+	swap_stats(swap, &s);
+	cr_expect_eq(s.tier_hits + s.packed_reads, m.nr);
+	swap_check(swap);
+	model_end(&m);
+	expect_empty();
+}
+
+/* Nothing else has to leave memory for that, and what nobody wants is not read for long. */
+Test(tier, comes_back_only_to_be_used, .init = open_tier, .fini = close_tier)
+{
+	static struct model m;
+	struct swap_stats s;
+
+	model_init(&m, 7, 1200);
+	write_packed(&m);
+	push_to_disk();
+	for (uint32_t i = 0; i < m.nr; i += 40)
+		cr_expect_eq(read_from(&m, i), SWAP_FROM_PACKED);
+	swap_stats(swap, &s);
+	cr_expect_lt(s.read_bytes, m.nr / 40 * 4 * PAGE_BYTES, "%lu", s.read_bytes);
+	for (uint32_t round = 0; round < 40; round++) {
+		swap_tier_share(swap, TIER_PAGES / 2);
+		for (uint32_t i = 0; i < m.nr; i += 40)
+			read_from(&m, i);
+		push_to_disk();
+	}
+	uint64_t before = s.read_bytes;
+	swap_stats(swap, &s);
+	/* A chunk is eight pages, an entry in one or two. */
+	cr_expect_lt(s.read_bytes - before, 40 * m.nr / 40 * 3 * PAGE_BYTES, "%lu", s.read_bytes);
+	model_end(&m);
+	expect_empty();
+}
+
+/* A chunk that was damaged on its way back is not taken for what was written. */
+Test(tier, comes_back_unharmed)
+{
+	static struct model m;
+
+	swap_wrap_backend = make_faulty;
+	open_tier();
+	model_init(&m, 8, 600);
+	write_packed(&m);
+	for (uint32_t round = 0; round < 64; round++) {
+		push_to_disk();
+		swap_tier_share(swap, TIER_PAGES / 2);
+		/* Some page of the first chunk that is read. */
+		backend_faulty_arm(faulty, round % 8, 0);
+		uint32_t nr_packed = 0;
+		for (uint32_t i = 0; i < m.nr; i++)
+			nr_packed += read_from(&m, i) == SWAP_FROM_PACKED;
+		/* One of each chunk, and another one of that. */
+		cr_expect(nr_packed > m.nr / 32 && nr_packed <= m.nr / 30 + 2, "%u", nr_packed);
+		backend_faulty_arm(faulty, UINT32_MAX, 0);
+		swap_check(swap);
+	}
+	model_end(&m);
+	expect_empty();
+	close_tier();
+}
+
+/* A page that is written to gives up its copy in memory, but not one that is on disk. */
+Test(tier, forgets_what_is_in_memory, .init = open_tier, .fini = close_tier)
+{
+	static struct model m;
+
+	model_init(&m, 5, 100);
+	write_packed(&m);
+	cr_expect(!swap_forget_memory(swap, SWAP_REF_NONE));
+	cr_expect(swap_forget_memory(swap, m.ref[0]));
+	m.stamp[0] = 0;
+	push_to_disk();
+	cr_expect(!swap_forget_memory(swap, m.ref[1]));
 	model_end(&m);
 	expect_empty();
 }
@@ -528,9 +634,7 @@ Test(tier, few_are_wanted_while_that_does_not_pay, .init = open_tier, .fini = cl
 	model_init(&m, 4, 1200);
 	write_packed(&m);
 	cr_expect_eq(nr_wanted(&m), 0); /* all are there */
-	swap_tier_share(swap, 0);
-	for (int i = 0; i < 100; i++)
-		swap_tier_trim(swap);
+	push_to_disk();
 	swap_tier_share(swap, TIER_PAGES / 2);
 	cr_expect_eq(nr_wanted(&m), m.nr);
 	swap_tier_offers(swap, false);

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+/* A pager without the preloaded library, for tests that look into it. */
+#ifndef FL_TEST_PAGER_ALONE_H
+#define FL_TEST_PAGER_ALONE_H
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "base/sys.h"
+#include "pager/internal.h"
+
+static void on_fault(int signal, void *info_, void *context)
+{
+	const siginfo_t *info = info_;
+	const ucontext_t *u = context;
+	enum access access = u->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
+
+	(void)signal;
+	if (pager_fault((uintptr_t)info->si_addr, access) != FAULT_DONE)
+		__builtin_trap();
+}
+
+/* Start the pager and serve this process's faults. Return: done; else it has said why not. */
+static bool start_alone(struct pager_config *config, const char *engine, const char *reclaim)
+{
+	char why[256];
+
+	strcpy(config->engine, engine);
+	strcpy(config->reclaim, reclaim);
+	if (sys_gate_map() || pager_start(config, why, sizeof(why))) {
+		fprintf(stderr, "no pager: %s\n", why);
+		return false;
+	}
+	sys_signal_install(SIGBUS, on_fault, ~0ull, 0, NULL);
+	sys_signal_install(SIGSEGV, on_fault, ~0ull, 0, NULL);
+	return true;
+}
+
+#endif
