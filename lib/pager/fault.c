@@ -180,17 +180,26 @@ static bool may_guess(const struct frame *fr)
 	return !swap_ref_is_none(fr->ref) && !fr->source;
 }
 
+/* Whether this one of those that are guessed to be written keeps its copy, which tells whether it
+ * was. By a multiple of the golden ratio: in step with no loop of the program's. */
+static bool is_judged(void)
+{
+	static _Atomic uint32_t nr;
+	uint32_t n = atomic_fetch_add_explicit(&nr, 1, memory_order_relaxed);
+
+	return n * 2654435769u < UINT32_MAX / JUDGE_EVERY;
+}
+
 /*
- * The page is dirty from now on. A compressed copy in RAM would take up room for nothing, until the
- * page is evicted (one on disk may yet spare a write). Where that is a guess, some keep theirs,
- * which tells then whether it was right.
+ * A page that was clean is dirty from now on. A compressed copy in RAM would take up room for
+ * nothing, until the page is evicted (one on disk may yet spare a write).
  */
-static void page_dirtied(struct frame *fr, struct vpn vpn, bool is_guessed)
+static void page_dirtied(struct frame *fr, bool is_guessed)
 {
 	bool is_kept =
-	    atomic_load(&fr->flags) & FRAME_WRITING || (is_guessed && vpn.v % JUDGE_EVERY == 0);
+	    atomic_load(&fr->flags) & FRAME_WRITING || fr->source || (is_guessed && is_judged());
 
-	if (!fr->source && !is_kept && swap_forget_memory(pg.swap, fr->ref))
+	if (!is_kept && swap_forget_memory(pg.swap, fr->ref))
 		fr->ref = SWAP_REF_NONE;
 	else if (is_guessed)
 		atomic_fetch_or(&fr->flags, FRAME_GUESSED);
@@ -200,7 +209,7 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 {
 	struct frame_nr nr = pte_frame(*pte);
 	struct frame *fr = frame_of(&pg.frames, nr);
-	bool is_dirty = *pte & PTE_DIRTY || f->is_write;
+	bool was_dirty = *pte & PTE_DIRTY, is_dirty = was_dirty || f->is_write;
 	bool is_guessed = !is_dirty && may_guess(fr) && guess_is_written(f->vpn);
 	is_dirty |= is_guessed;
 	int err = transport_map(&pg.transport, f->vpn, buf_addr(&pg.frames, fr->buf), 1, !is_dirty);
@@ -214,8 +223,8 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 		fr->buf = BUF_NONE;
 	}
 	pte_set(pte, PAGE_MAPPED, nr.v, is_dirty ? PTE_DIRTY : 0);
-	if (is_dirty)
-		page_dirtied(fr, f->vpn, is_guessed);
+	if (is_dirty && !was_dirty)
+		page_dirtied(fr, is_guessed);
 	if (tlb_is_on())
 		f->is_filled |= tlb_mapped(f->vpn);
 	if (LIKELY(!(*pte & PTE_LOCKED)))
@@ -239,7 +248,7 @@ static enum step serve_mapped(struct fault *f, uint64_t *pte)
 		return STEP_ERROR;
 	if (!(*pte & PTE_DIRTY)) {
 		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
-		page_dirtied(frame_of(&pg.frames, pte_frame(*pte)), f->vpn, false);
+		page_dirtied(frame_of(&pg.frames, pte_frame(*pte)), false);
 		event_log(&pg.telemetry, EVENT_DIRTY, f->vpn, UINT32_MAX);
 		guess_note(f->vpn, true);
 		f->kind = KIND_WRITE;
@@ -501,7 +510,8 @@ static bool is_neighbour(const struct fault *f, uint32_t i)
 static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, uint32_t to)
 {
 	/* A writing stream will write to what is read ahead for it: a protection fault for each
-	 * page would cost more than finding out at eviction that one did not change. */
+	 * page would cost more than finding out at eviction that one did not change, or than
+	 * compressing it once more. */
 	bool is_dirty = f->is_write && (!f->from_file || f->nr_read == 1) && !is_neighbour(f, from);
 	bool is_guessed = !is_dirty && may_guess(frame_of(&pg.frames, f->frame[from])) &&
 	                  guess_is_written(read_vpn(f, from));
@@ -532,7 +542,7 @@ static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, ui
 		page_mapped(
 		    f, read_vpn(f, i), leaf_pte(leaf, read_vpn(f, i)), f->frame[i], is_dirty);
 		if (is_dirty)
-			page_dirtied(fr, read_vpn(f, i), is_guessed);
+			page_dirtied(fr, is_guessed);
 		f->places--;
 	}
 }

@@ -116,6 +116,12 @@ static bool more(void)
 	return true;
 }
 
+static void give(uint32_t nr)
+{
+	places_give(&pg.frames, nr);
+	event_signal(&pg.frames.freed);
+}
+
 /* What is free goes to faults at once: a batch is unmapped for this one. */
 static bool take(uint32_t nr, bool may_wait)
 {
@@ -124,7 +130,8 @@ static bool take(uint32_t nr, bool may_wait)
 
 		if (got == nr)
 			return true;
-		places_give(&pg.frames, got);
+		if (got)
+			give(got);
 		if (!may_wait || nr_tries == TAKE_TRIES)
 			return false;
 		/* Not for long: whoever has stopped reclaim waits for this write. */
@@ -132,12 +139,6 @@ static bool take(uint32_t nr, bool may_wait)
 			futex_wait(
 			    &pg.frames.freed.seq, atomic_load(&pg.frames.freed.seq), TAKE_WAIT_NS);
 	}
-}
-
-static void give(uint32_t nr)
-{
-	places_give(&pg.frames, nr);
-	event_signal(&pg.frames.freed);
 }
 
 const char *share_codec_find(const char *name)

@@ -169,7 +169,7 @@ static struct swap_ref entry_ref(struct tier *t, uint32_t entry)
 /* Put the compressed page at @e in; its number is still to be given. */
 static int entry_put(struct tier *t, struct entry_head *e, uint64_t checksum)
 {
-	for (int nr_tries = 0; nr_tries < 4; nr_tries++) {
+	for (int nr_tries = 0; nr_tries < 8; nr_tries++) {
 		lock_acquire(&t->lock);
 		e->entry = entry_new_locked(t);
 		if (e->entry != NONE && append_locked(t, e)) {

@@ -9,10 +9,12 @@
  *     segment  the memory of a chunk: CHUNK_PAGES frames, which the program's pages then lack
  *
  *     chunk:  OPEN --full--> in memory --written--> in memory and on disk --dropped--> on disk
+ *                                                      ^---------- one wanted, room ----'
  *
  * A chunk's number and the place of an entry in it stay the same wherever the chunk is. Memory for
- * the next chunk is, in this order: more of the budget, as far as the tier's share goes; a
- * chunk of which a quarter or more is dead, squeezed; the oldest chunk's, written first if it must.
+ * the next chunk is, in this order: that of a chunk half dead, squeezed; more of the budget, as far
+ * as the tier's share goes; that of a chunk of which an eighth is dead, squeezed; the oldest
+ * chunk's, written first if it must.
  *
  * A forked child reads the entries from the chunks on disk, by its copy of the tables: everything
  * is written before a fork, and the chunks' slots are kept by the slot map's shares as any others.

@@ -136,11 +136,11 @@ void chunk_close_locked(struct tier *t)
 	t->open = NONE;
 }
 
-void chunk_note_back_locked(struct tier *t, uint32_t i)
+void chunk_note_back_locked(struct tier *t, uint32_t i, bool is_leaving)
 {
 	struct chunk *c = &t->chunk[i];
 
-	t->nr_back += c->nr_back;
+	t->nr_back += is_leaving ? c->nr_back : c->nr_back_hits;
 	t->nr_back_hits += c->nr_back_hits;
 	c->nr_back = c->nr_back_hits = 0;
 	if (t->nr_back > BACK_WINDOW) {
@@ -155,7 +155,7 @@ uint32_t chunk_drop_locked(struct tier *t, uint32_t i)
 	uint32_t segment = c->segment;
 
 	ensure(c->slot != NONE && !c->nr_pins && segment != NONE);
-	chunk_note_back_locked(t, i);
+	chunk_note_back_locked(t, i, true);
 	c->segment = NONE;
 	chunk_set_list_locked(t, i, LIST_DISK);
 	return segment;
@@ -170,7 +170,7 @@ bool chunk_dead_locked(struct tier *t, uint32_t i)
 	struct chunk *c = &t->chunk[i];
 	bool is_last = chunk_free_slots_locked(t, c);
 
-	chunk_note_back_locked(t, i);
+	chunk_note_back_locked(t, i, false);
 	if (c->segment != NONE) {
 		c->fill = c->nr = 0;
 		chunk_rebucket_locked(t, i);

@@ -14,8 +14,10 @@
 #define CHUNK_UNITS    (CHUNK_BYTES / UNIT)
 #define UNITS_PER_PAGE (PAGE_BYTES / UNIT)
 #define NR_BUCKETS     5u /* of chunks by what is alive in them */
-#define MAX_GROUP      8u /* chunks read or written by one transfer */
-#define MAX_ENTRIES    64u
+/* Chunks in buckets from here on are dense: for so little of them nothing else is moved. */
+#define DENSE       3u
+#define MAX_GROUP   8u /* chunks read or written by one transfer */
+#define MAX_ENTRIES 64u
 
 struct entry_head {
 	uint32_t entry;
@@ -51,8 +53,9 @@ struct chunk {
 	uint16_t nr;              /* entries put in */
 	uint16_t live;            /* of them, not freed */
 	uint16_t nr_pins;         /* somebody reads or writes it without the lock */
-	uint16_t nr_back;         /* came back from disk whole: with so many alive; else 0 */
-	uint16_t nr_back_hits;    /* of them, read since */
+	uint16_t nr_back;         /* came back from disk with another one; 0: no longer counted */
+	uint16_t nr_back_hits;    /* reads since, up to that: each would have been one from disk */
+	bool is_coming;           /* being read from disk, whole */
 	uint8_t list;             /* enum chunk_list */
 	uint8_t bucket;           /* NR_BUCKETS: none */
 	bool is_writing;
@@ -81,8 +84,8 @@ struct tier {
 	uint32_t nr_memory, nr_disk,
 	    nr_sparse_disk; /* [lock] chunks; the last: at most half alive */
 	bool is_cleaning;   /* [lock] */
-	/* [lock] entries that came back from disk with another one and have left memory since, and
-	 * how many had been read; of about the last thousand */
+	/* [lock] of the last thousand entries or so that came back with another one and left memory
+	 * again, and what they had spared; what never leaves counts only as far as it was used */
 	uint32_t nr_back, nr_back_hits, nr_back_skipped;
 };
 
@@ -114,8 +117,9 @@ uint32_t chunk_drop_locked(struct tier *t, uint32_t i);
 /* Nothing in the chunk is alive, and nobody uses it. [lock] Return: as tier_free(). */
 bool chunk_dead_locked(struct tier *t, uint32_t i);
 void chunk_rebucket_locked(struct tier *t, uint32_t i);
-/* The entries of @i are about to leave memory: count what had come back of them. [lock] */
-void chunk_note_back_locked(struct tier *t, uint32_t i);
+/* What came back with chunk @i leaves memory, or from now on shares it with other entries. [lock]
+ */
+void chunk_note_back_locked(struct tier *t, uint32_t i, bool is_leaving);
 void chunk_close_locked(struct tier *t);
 
 /* --- tier_memory.c --- */
@@ -125,8 +129,8 @@ void chunk_close_locked(struct tier *t);
 int tier_open_next(struct tier *t);
 
 /* Memory for a chunk that is on disk, for which no other has to leave: of the share and the budget
- * what is free, or what dead entries take up. Return: a segment, or NONE. Context: fault, no lock
- * held. */
+ * what is free, or what dead entries take up. Does not wait. Return: a segment, or NONE. Context:
+ * fault, no lock held. */
 uint32_t tier_spare_segment(struct tier *t);
 
 /* --- tier.c --- */

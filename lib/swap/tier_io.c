@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The compressed tier's chunks on disk: written oldest first, several by one transfer; read as far
- * as an entry needs; cleaned, when half of what is there is dead. See tier.h.
+ * as an entry needs, or whole, to be in memory again; cleaned, when half of what is there is dead.
+ * See tier.h.
  */
 #include <errno.h>
 
@@ -340,9 +341,11 @@ static uint32_t pin_to_return(struct tier *t, uint32_t entry, struct swap_io *io
 	uint32_t i = t->place[entry] / CHUNK_UNITS;
 	struct chunk *c = &t->chunk[i];
 	bool is_used = t->nr_back_hits * BACK_USED >= t->nr_back;
-	if (c->list == LIST_DISK && !t->live && c->bucket >= 2 &&
-	    (is_used || t->nr_back_skipped++ % BACK_SAMPLE == 0)) {
+	/* In the child of a fork, chunks of its parent's stay on disk. */
+	if (c->list == LIST_DISK && !t->live && !c->is_coming && c->bucket >= DENSE &&
+	    c->live > 1 && (is_used || t->nr_back_skipped++ % BACK_SAMPLE == 0)) {
 		c->nr_pins++;
+		c->is_coming = true;
 		io->first.v = c->slot;
 		iov->iov_len = chunk_pages(c) * PAGE_BYTES;
 		found = i;
@@ -351,21 +354,17 @@ static uint32_t pin_to_return(struct tier *t, uint32_t entry, struct swap_io *io
 	return found;
 }
 
-/* Chunk @i, read into @segment, is in memory again. Return: whether it has taken the segment. */
-static bool return_chunk(struct tier *t, uint32_t i, uint32_t segment)
+/* Chunk @i, read into @segment, is in memory again. */
+static void return_chunk(struct tier *t, uint32_t i, uint32_t segment)
 {
 	struct chunk *c = &t->chunk[i];
 
 	lock_acquire(&t->lock);
-	/* Somebody else may have been quicker. */
-	bool ok = c->list == LIST_DISK;
-	if (ok) {
-		c->segment = segment;
-		c->nr_back = (uint16_t)(c->live - 1);
-		chunk_set_list_locked(t, i, LIST_MEMORY);
-	}
+	ensure(c->list == LIST_DISK && c->live);
+	c->segment = segment;
+	c->nr_back = (uint16_t)(c->live - 1);
+	chunk_set_list_locked(t, i, LIST_MEMORY);
 	lock_release(&t->lock);
-	return ok;
 }
 
 /* Read @page, and all that is in its chunk. Return: done; else it is as it was. */
@@ -385,13 +384,13 @@ static bool read_whole(
 	iov.iov_base = segment_addr(t->room, segment);
 	b->ops->transfer(b, &io, 1);
 	swap_note_read(t->s, io.result, (uint32_t)(iov.iov_len / PAGE_BYTES));
-	/* From now on only single entries are looked at: those of a damaged chunk stay on disk. */
+	/* In memory, chunks are walked through: a damaged one stays on disk. */
 	if (io.result ||
-	    pages_checksum(iov.iov_base, chunk_pages(&t->chunk[i])) != t->chunk[i].checksum ||
-	    !return_chunk(t, i, segment)) {
+	    pages_checksum(iov.iov_base, chunk_pages(&t->chunk[i])) != t->chunk[i].checksum) {
 		segment_give(t->room, segment);
 		goto out_unpin;
 	}
+	return_chunk(t, i, segment);
 	uint32_t unit = t->place[ref_entry(page->ref)] % CHUNK_UNITS;
 	page->from = SWAP_FROM_PACKED;
 	tier_expand(t, (const struct entry_head *)((char *)iov.iov_base + unit * UNIT), page);
@@ -399,6 +398,7 @@ static bool read_whole(
 	is_done = true;
 out_unpin:
 	lock_acquire(&t->lock);
+	t->chunk[i].is_coming = false;
 	chunk_unpin_locked(t, i);
 	lock_release(&t->lock);
 	return is_done;

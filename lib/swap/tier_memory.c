@@ -18,6 +18,7 @@ static void squeeze_locked(struct tier *t, uint32_t i)
 	uint32_t fill = c->fill, to = 0, nr = 0, units;
 
 	ensure(!c->nr_pins);
+	chunk_note_back_locked(t, i, false);
 	chunk_free_slots_locked(t, c);
 	for (uint32_t unit = 0; unit < fill; unit += units) {
 		struct entry_head *e = (struct entry_head *)(base + unit * UNIT);
@@ -125,6 +126,7 @@ static uint32_t empty_sparse(struct tier *t)
 	if (i == NONE)
 		goto out;
 	struct chunk *c = &t->chunk[i];
+	chunk_note_back_locked(t, i, false);
 	if (!c->live) {
 		segment = c->segment;
 		c->segment = NONE;
@@ -169,8 +171,10 @@ uint32_t tier_spare_segment(struct tier *t)
 {
 	uint32_t segment = segment_take(t->room, false);
 
-	/* Each time a quarter of a chunk at least becomes free. */
-	for (int nr_tries = 0; segment == NONE && nr_tries < 4; nr_tries++)
+	/* Each time an eighth of a chunk or so becomes free: enough, where much is dead. Beyond the
+	 * share that is not ours. */
+	for (int nr_tries = 0; segment == NONE && nr_tries < 4 && !room_is_over(t->room);
+	     nr_tries++)
 		segment = empty_sparse(t);
 	return segment;
 }
