@@ -382,10 +382,12 @@ void reclaim_wait_entry(void)
 	event_cancel(&pg.frames.freed);
 }
 
+/* Whether the pager thread is to unmap: it has nothing to write meanwhile, or has been told to. */
 static bool is_short(void)
 {
 	return !pg.config.is_exact && frames_room() < (int32_t)pg.places_low &&
-	       stall_nr_active() > pg.inline_threads;
+	       stall_nr_active() > pg.inline_threads &&
+	       (!pg.inline_threads || !atomic_load(&pg.nr_writes));
 }
 
 /* Bring the free places up to the high watermark. Return: anything was done. */
