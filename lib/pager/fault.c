@@ -22,8 +22,6 @@
 
 #define MIN_READ_BUFS 8u
 
-#define JUDGE_EVERY 8u /* pages, of those that are guessed to be written; guess */
-
 enum step {
 	STEP_WAIT, /* another thread is busy with the page: wait for it, then again */
 	STEP_ROOM, /* no place or no buffer: reclaim, then again */
@@ -180,24 +178,14 @@ static bool may_guess(const struct frame *fr)
 	return !swap_ref_is_none(fr->ref) && !fr->source;
 }
 
-/* Whether this one of those that are guessed to be written keeps its copy, which tells whether it
- * was. By a multiple of the golden ratio: in step with no loop of the program's. */
-static bool is_judged(void)
-{
-	static _Atomic uint32_t nr;
-	uint32_t n = atomic_fetch_add_explicit(&nr, 1, memory_order_relaxed);
-
-	return n * 2654435769u < UINT32_MAX / JUDGE_EVERY;
-}
-
 /*
  * A page that was clean is dirty from now on. A compressed copy in RAM would take up room for
  * nothing, until the page is evicted (one on disk may yet spare a write).
  */
 static void page_dirtied(struct frame *fr, bool is_guessed)
 {
-	bool is_kept =
-	    atomic_load(&fr->flags) & FRAME_WRITING || fr->source || (is_guessed && is_judged());
+	bool is_kept = atomic_load(&fr->flags) & FRAME_WRITING || fr->source ||
+	               (is_guessed && guess_is_judged());
 
 	if (!is_kept && swap_forget_memory(pg.swap, fr->ref))
 		fr->ref = SWAP_REF_NONE;

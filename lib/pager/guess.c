@@ -18,6 +18,7 @@
 #define NOT_WRITTEN (-1)
 #define SURE        24 /* eight pages written, and none not */
 #define MAX_SCORE   64
+#define JUDGE_EVERY 8u /* pages with a copy in RAM; guess */
 
 static _Atomic int8_t score[NR_PLACES]; /* [atomic, relaxed] a lost update is a lost vote */
 
@@ -31,6 +32,13 @@ bool guess_is_written(struct vpn vpn)
 	/* Where faults are to be counted, or a TLB's entries, each write is one. */
 	return atomic_load_explicit(score_of(vpn), memory_order_relaxed) >= SURE &&
 	       !pg.config.is_exact && !tlb_is_on();
+}
+
+bool guess_is_judged(void)
+{
+	static _Atomic uint32_t nr;
+
+	return is_sample(atomic_fetch_add_explicit(&nr, 1, memory_order_relaxed), JUDGE_EVERY);
 }
 
 void guess_note(struct vpn vpn, bool was_written)

@@ -135,6 +135,13 @@ static inline void ref_free(struct swap_ref ref)
 		swap_free(pg.swap, ref);
 }
 
+/* One in @every of counted events, @n the count: by a multiple of the golden ratio, in step with no
+ * loop of the program's. */
+static inline bool is_sample(uint32_t n, uint32_t every)
+{
+	return n * 2654435769u < UINT32_MAX / every;
+}
+
 static inline bool tlb_is_on(void)
 {
 	return UNLIKELY(pg.tlb.geometry.entries);
@@ -346,6 +353,9 @@ uint32_t pager_read_ahead(
 
 /* Whether the page, which is read, is likely to be written before it is evicted. Context: any. */
 bool guess_is_written(struct vpn vpn);
+/* Whether this one of those that are likely to be keeps its copy in RAM, which tells whether it
+ * was. Context: any. */
+bool guess_is_judged(void);
 /* A page that had been read is written, or was evicted without that. Context: any. */
 void guess_note(struct vpn vpn, bool was_written);
 

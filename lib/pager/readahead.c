@@ -98,8 +98,7 @@ static void vote_locked(int8_t *score, int points)
  * to read along, or 0: then it votes. */
 static int32_t choose_neighbour_locked(struct stream *s, uint64_t vpn, uint8_t part, unsigned near)
 {
-	/* By a multiple of the golden ratio: in step with no loop of the program's. */
-	bool is_trial = ++ra.nr_lone * 2654435769u < UINT32_MAX / TRIAL_EVERY;
+	bool is_trial = is_sample(++ra.nr_lone, TRIAL_EVERY);
 	int best = SURE - 1;
 	int32_t step = 0;
 

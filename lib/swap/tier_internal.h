@@ -13,11 +13,10 @@
 #define UNIT           32u /* entries begin at multiples of this: places fit 32 bits up to 128 GiB */
 #define CHUNK_UNITS    (CHUNK_BYTES / UNIT)
 #define UNITS_PER_PAGE (PAGE_BYTES / UNIT)
-#define NR_BUCKETS     5u /* of chunks by what is alive in them */
-/* Chunks in buckets from here on are dense: for so little of them nothing else is moved. */
-#define DENSE       3u
-#define MAX_GROUP   8u /* chunks read or written by one transfer */
-#define MAX_ENTRIES 64u
+#define NR_BUCKETS     5u /* of chunks by what is alive in them: chunk_bucket() */
+#define DENSE          3u /* chunks in buckets from here on are worth reading whole; guess */
+#define MAX_GROUP      8u /* chunks read or written by one transfer */
+#define MAX_ENTRIES    64u
 
 struct entry_head {
 	uint32_t entry;
@@ -55,10 +54,10 @@ struct chunk {
 	uint16_t nr_pins;         /* somebody reads or writes it without the lock */
 	uint16_t nr_back;         /* came back from disk with another one; 0: no longer counted */
 	uint16_t nr_back_hits;    /* reads since, up to that: each would have been one from disk */
-	bool is_coming;           /* being read from disk, whole */
 	uint8_t list;             /* enum chunk_list */
 	uint8_t bucket;           /* NR_BUCKETS: none */
 	bool is_writing;
+	bool is_coming; /* being read from disk, whole */
 };
 
 /* The tables of one store. */

@@ -133,7 +133,7 @@ static void settle_chunk(struct tier *t, struct write_group *g, uint32_t i)
 {
 	struct chunk *c = &t->chunk[g->chunk[i]];
 	int result = g->p.io[g->p.of[i]].result;
-	uint64_t sum = pages_checksum(g->p.iov[i].iov_base, piece_pages(&g->p, i));
+	uint64_t sum = result ? 0 : pages_checksum(g->p.iov[i].iov_base, piece_pages(&g->p, i));
 
 	lock_acquire(&t->lock);
 	c->is_writing = false;
@@ -331,7 +331,7 @@ static void read_round(struct tier *t, struct swap_backend *b, struct swap_page 
 /*
  * A chunk on disk of which one page is wanted alone: its neighbours left memory together, and
  * where there was too little of it when they did, they are wanted one by one. Reading 32 KiB takes
- * hardly longer than one block.
+ * hardly longer than one block. Return: the chunk, pinned, with what is to be read; or NONE.
  */
 static uint32_t pin_to_return(struct tier *t, uint32_t entry, struct swap_io *io, struct iovec *iov)
 {
@@ -373,12 +373,12 @@ static bool read_whole(
 {
 	struct iovec iov;
 	struct swap_io io = {.nr_iov = 1, .iov = &iov, .may_spin = wait == SWAP_SPIN};
-	uint32_t i = pin_to_return(t, ref_entry(page->ref), &io, &iov), segment = NONE;
+	uint32_t i = pin_to_return(t, ref_entry(page->ref), &io, &iov);
 	bool is_done = false;
 
 	if (i == NONE)
 		return false;
-	segment = tier_spare_segment(t);
+	uint32_t segment = tier_spare_segment(t);
 	if (segment == NONE)
 		goto out_unpin;
 	iov.iov_base = segment_addr(t->room, segment);
