@@ -5,7 +5,8 @@
  * The last few streams are remembered, each with its step: one page up or down, or several (a
  * column of a matrix). Two faults near each other suggest a step; from the third just where the
  * stream was expected on, its window doubles. Anything else reads one page. A page already mapped
- * never faults, so "where it was expected" is the end of the last window.
+ * never faults, so "where it was expected" is the end of the last window. Lone faults take no more
+ * than half of the places, so that they cannot push out what is a stream.
  *
  *     | read by the fault | ahead ... |
  *     ^ fault             ^ trigger   ^ next
@@ -14,6 +15,12 @@
  * through the first: all its pages are mapped but the foremost, the trigger, which stays HELD. Its
  * touch, a minor fault, says that the stream goes on, and the next window is asked for. A stream
  * that is slower than the disk so takes one minor fault a window and waits for nothing.
+ *
+ * Windows shrink where their pages go unused. A stream's halves when it comes to a page that it had
+ * read, or asked for, and that is not there: RAM is too small for so much. And each 16 MiB has a
+ * largest window, which halves while more pages are read there for nothing than for something, and
+ * doubles while it is the other way round: where streams break off, half of their last windows, and
+ * all that is ahead.
  *
  * Without a stream there may be records that cross a page's end, or that end in a header: who
  * touches the one page touches its neighbour a moment later. Where that was so after half of the
@@ -25,13 +32,16 @@
 #include "base/thread.h"
 #include "pager/internal.h"
 
-#define NR_STREAMS   16u
+#define NR_STREAMS   32u
 #define NR_REQUESTS  8u
 #define AHEAD_WINDOW 16u /* shorter windows are not worth a wake-up; guess */
 #define MAX_STEP     16  /* pages; further apart is no stream: guess */
 
 #define STRETCH      4096u /* pages that are judged alike */
 #define NR_STRETCHES 512u  /* 8 GiB without two of them sharing one */
+#define MIN_LARGEST  4u    /* pages; what a stream begins with */
+#define NARROWER     (-2)  /* more used than not, in largest windows: to halve it ... */
+#define WIDER        16    /* ... and to double it; guesses */
 #define NR_PARTS     16u   /* of a page, by where the touch was */
 #define FOLLOWED     1     /* a lone fault by one on its neighbour ... */
 #define NOT_FOLLOWED (-1)  /* ... or not; guess */
@@ -42,6 +52,7 @@
 struct stream {
 	uint64_t trigger;  /* vpn where the stream is known to go on; next, if nothing is ahead */
 	uint64_t next;     /* vpn behind all that was asked for */
+	uint64_t walked;   /* the trigger before; what is ahead may still be being read */
 	uint32_t window;   /* pages to read at once; 0: no stream */
 	int32_t delta;     /* pages from one touch to the next; 0: one fault only so far, at next */
 	uint32_t length;   /* faults so far */
@@ -66,6 +77,9 @@ static struct {
 	uint32_t clock;                   /* [lock] */
 	struct stream stream[NR_STREAMS]; /* [lock] */
 
+	uint8_t halvings[NR_STRETCHES]; /* [lock] of the largest window there */
+	int16_t credit[NR_STRETCHES];   /* [lock] pages used and wasted since */
+
 	uint32_t nr_lone; /* [lock] faults of no stream */
 	/* [lock] scores: followed by the page below, above */
 	int8_t followed[NR_STRETCHES][NR_PARTS][2];
@@ -76,12 +90,12 @@ static struct {
 	struct event wanted;
 } ra = {.lock = {.rank = LOCK_STATS}};
 
-/* Steps from the stream's trigger to @vpn; negative if it is not on its way. */
+/* Steps from the stream's trigger to @vpn; INT64_MIN if it is not on its way. */
 static int64_t steps_to(const struct stream *s, uint64_t vpn)
 {
 	int64_t distance = (int64_t)(vpn - s->trigger);
 
-	return distance % s->delta ? -1 : distance / s->delta;
+	return distance % s->delta ? INT64_MIN : distance / s->delta;
 }
 
 static int8_t *score_locked(uint64_t vpn, uint8_t part, bool is_above)
@@ -127,6 +141,40 @@ static void note_followed_locked(const struct stream *s, int64_t step)
 		vote_locked(score_locked(s->next, s->part, is_above), FOLLOWED - NOT_FOLLOWED);
 }
 
+/* [lock] The largest window for streams at @vpn. */
+static uint32_t largest_locked(uint64_t vpn)
+{
+	return MAX(
+	    readahead_max_window() >> ra.halvings[vpn / STRETCH % NR_STRETCHES], MIN_LARGEST);
+}
+
+/* [lock] Of pages that were read near @vpn before they were wanted, so many were, and so many were
+ * not. */
+static void judge_locked(uint64_t vpn, uint32_t nr_used, uint32_t nr_wasted)
+{
+	uint8_t *halvings = &ra.halvings[vpn / STRETCH % NR_STRETCHES];
+	int16_t *credit = &ra.credit[vpn / STRETCH % NR_STRETCHES];
+	int32_t largest = (int32_t)largest_locked(vpn);
+	int32_t now = *credit + (int32_t)nr_used - (int32_t)nr_wasted;
+
+	if (now < largest * NARROWER && largest > (int32_t)MIN_LARGEST) {
+		++*halvings;
+		now = 0;
+	} else if (now > largest * WIDER && *halvings) {
+		--*halvings;
+		now = 0;
+	}
+	*credit = (int16_t)MAX(MIN(now, largest * WIDER), largest * NARROWER);
+}
+
+/* [lock] @s is forgotten. It broke off somewhere in its last window. */
+static void stream_end_locked(struct stream *s)
+{
+	if (s->window && s->length > 2)
+		judge_locked(s->trigger, s->nr_read / 2, (s->nr_read + 1) / 2 + s->nr_ahead);
+	s->window = 0;
+}
+
 /* [lock] Whether @s goes on at @vpn: where expected, or, since pages that were there already do not
  * fault, a little further. A stream of one fault takes its step from the second. */
 static bool goes_on_locked(struct stream *s, uint64_t vpn)
@@ -144,26 +192,34 @@ static bool goes_on_locked(struct stream *s, uint64_t vpn)
 		return true;
 	}
 	int64_t steps = steps_to(s, vpn), asked = (int64_t)(s->next - s->trigger) / s->delta;
-	return steps >= 0 && steps < asked + s->window;
+	/* A hole: there was no room for all that was asked for, or it has left again. */
+	int64_t walked = s->length > 2 ? (int64_t)(s->trigger - s->walked) / s->delta : 0;
+	return steps >= -walked && steps < asked + s->window;
 }
 
 /* [lock] The stream that goes on at @vpn, or the one to use for a new stream, window 0. Those with
  * a known step come first: two streams may pass near each other. */
 static struct stream *find_stream_locked(uint64_t vpn)
 {
-	struct stream *oldest = &ra.stream[0];
+	struct stream *oldest[2] = {NULL, NULL}; /* of lone faults, and of what is longer */
+	uint32_t nr_lone = 0;
 
 	for (uint32_t known = 2; known-- > 0;)
 		for (uint32_t i = 0; i < NR_STREAMS; i++) {
 			struct stream *s = &ra.stream[i];
 
-			if (!!s->delta == known && goes_on_locked(s, vpn))
+			if (!!s->delta != known)
+				continue;
+			if (goes_on_locked(s, vpn))
 				return s;
-			if (s->used < oldest->used)
-				oldest = s;
+			struct stream **old = &oldest[s->length > 2];
+			if (!*old || s->used < (*old)->used)
+				*old = s;
+			nr_lone += s->length <= 2;
 		}
-	oldest->window = 0;
-	return oldest;
+	struct stream *s = oldest[nr_lone <= NR_STREAMS / 2];
+	stream_end_locked(s);
+	return s;
 }
 
 /* With little RAM, fewer pages: there may be several streams, with two windows each. */
@@ -181,12 +237,25 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 
 	lock_acquire(&ra.lock);
 	struct stream *s = find_stream_locked(vpn.v);
+	if (s->window && s->length > 2 && steps_to(s, vpn.v) < 0) {
+		/* What is behind the hole is there, or being read. */
+		uint32_t nr = MIN((uint32_t)-steps_to(s, vpn.v), s->window);
+		struct window hole = {.nr = nr, .delta = s->delta};
+
+		s->window = MAX(s->window / 2, MIN_LARGEST);
+		s->used = ++ra.clock;
+		lock_release(&ra.lock);
+		return hole;
+	}
 	if (s->window) {
 		/* The whole last window was walked through: what it read ahead was used. */
 		COUNT(&pg.telemetry, readahead_used, s->nr_read);
+		judge_locked(vpn.v, s->nr_read, s->nr_ahead);
 		/* Two neighbours are no stream yet: a record that crosses a page's end. */
-		if (++s->length > 2)
-			s->window = MIN(MAX(s->window * 2, 4u), readahead_max_window());
+		if (s->nr_ahead) /* it was there, and left again */
+			s->window = MAX(s->window / 2, MIN_LARGEST);
+		else if (++s->length > 2)
+			s->window = MIN(MAX(s->window * 2, 4u), largest_locked(vpn.v));
 	} else {
 		const uint8_t part = t->offset / (PAGE_BYTES / NR_PARTS);
 
@@ -203,6 +272,7 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 	}
 	s->nr_read = s->nr_ahead = 0;
 	s->is_write = t->is_write;
+	s->walked = s->trigger;
 	/* Behind the neighbour, if there is one to read: a stream would go on there. */
 	s->trigger = s->next = vpn.v + (uint64_t)(int64_t)(s->delta + step);
 	s->used = ++ra.clock;
@@ -216,10 +286,16 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 static void note_ahead(struct vpn vpn, uint32_t nr_read)
 {
 	lock_acquire(&ra.lock);
-	for (uint32_t i = 0; i < NR_STREAMS; i++)
-		if (ra.stream[i].window && ra.stream[i].trigger == vpn.v &&
-		    ra.stream[i].next != vpn.v)
-			ra.stream[i].nr_ahead = nr_read;
+	for (uint32_t i = 0; i < NR_STREAMS; i++) {
+		struct stream *s = &ra.stream[i];
+
+		if (!s->window || s->length <= 2)
+			continue;
+		if (s->trigger == vpn.v && s->next != vpn.v)
+			s->nr_ahead = nr_read;
+		else if (s->walked == vpn.v)
+			s->nr_read += nr_read;
+	}
 	lock_release(&ra.lock);
 }
 
@@ -289,7 +365,7 @@ void readahead_note(struct vpn vpn, uint32_t nr_read)
 
 		if (s->window && s->delta && s->next == vpn.v + (uint64_t)(int64_t)s->delta) {
 			s->trigger = s->next = vpn.v + (uint64_t)((int64_t)nr_read * s->delta);
-			s->nr_read = nr_read - 1;
+			s->nr_read += nr_read - 1;
 			wake = ask_ahead_locked(s);
 			break;
 		}
@@ -309,9 +385,11 @@ void readahead_touched(struct vpn vpn)
 
 		if (s->window && s->trigger == vpn.v && s->next != vpn.v) {
 			COUNT(&pg.telemetry, readahead_used, s->nr_read);
+			judge_locked(vpn.v, s->nr_read, 0);
 			s->nr_read = s->nr_ahead;
 			s->nr_ahead = 0;
 			s->used = ++ra.clock;
+			s->walked = s->trigger;
 			s->trigger = s->next;
 			wake = ask_ahead_locked(s);
 			break;
