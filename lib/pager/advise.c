@@ -31,14 +31,6 @@ static struct piece piece_now(uintptr_t at, uintptr_t end)
 	return p;
 }
 
-static bool is_swapped(uintptr_t addr)
-{
-	struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn_of(addr));
-
-	return leaf.pte && pte_state(__atomic_load_n(
-	                       leaf_pte(leaf, vpn_of(addr)), __ATOMIC_RELAXED)) == PAGE_SWAPPED;
-}
-
 /* Touch the pages of a managed piece, *@budget at most. */
 static long populate_piece(const struct piece *p, enum populate how, uint64_t *budget)
 {
@@ -51,7 +43,7 @@ static long populate_piece(const struct piece *p, enum populate how, uint64_t *b
 	if (!(prot & need))
 		return -EFAULT;
 	for (uintptr_t at = p->start; at < p->end && *budget; at += PAGE_BYTES) {
-		if (how == POPULATE_SWAPPED && !is_swapped(at))
+		if (how == POPULATE_SWAPPED && !page_is_swapped(vpn_of(at)))
 			continue;
 		enum fault_result r = pager_fault(at, is_write ? ACCESS_WRITE : ACCESS_READ);
 		if (r == FAULT_IO_ERROR)
@@ -271,7 +263,11 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 	if (err && err != -ENOMEM)
 		return err;
 	if (advice == MADV_WILLNEED) {
-		mapping_populate(addr, addr + bytes, POPULATE_SWAPPED);
+		struct vpn first = vpn_of(MAX(addr, WINDOW_START));
+		struct vpn last = vpn_of(MIN(addr + bytes, WINDOW_END));
+
+		if (!readahead_announce(first, last))
+			mapping_populate(addr, addr + bytes, POPULATE_SWAPPED);
 	} else if (advice == MADV_PAGEOUT || advice == MADV_COLD) {
 		mask = sys_signals_block(false);
 		pager_enter();

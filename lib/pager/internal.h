@@ -334,6 +334,11 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 void readahead_note(struct vpn vpn, uint32_t nr_read);
 /* A fault met a page that is HELD or READING: perhaps the trigger of a stream. */
 void readahead_touched(struct vpn vpn);
+/* [vpn, end) will be needed: what is in swap of it is read by a thread of the pager, as far as
+ * there are frames to spare. Return: false: the caller should touch it. */
+bool readahead_announce(struct vpn vpn, struct vpn end);
+/* Now; it may be read, or given back, at any moment. */
+bool page_is_swapped(struct vpn vpn);
 /* Pages that one read may bring at most; so many buffers are kept for reads. */
 uint32_t readahead_max_window(void);
 void readahead_after_fork(void);

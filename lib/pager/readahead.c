@@ -67,7 +67,9 @@ struct stream {
 
 struct request {
 	struct vpn vpn;
-	struct window window;
+	struct window window; /* nr 0: what is announced, nr_left pages up to end */
+	struct vpn end;
+	uint32_t nr_left;
 	bool is_write;
 	uint32_t nr_paged_out; /* when it was wanted */
 };
@@ -299,6 +301,43 @@ static void note_ahead(struct vpn vpn, uint32_t nr_read)
 	lock_release(&ra.lock);
 }
 
+/* [lock] Return: false: there is no room for it. */
+static bool request_locked(const struct request *r)
+{
+	if (ra.nr_requests == NR_REQUESTS)
+		return false;
+	ra.request[(ra.first + ra.nr_requests++) % NR_REQUESTS] = *r;
+	return true;
+}
+
+bool page_is_swapped(struct vpn vpn)
+{
+	const struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
+
+	return leaf.pte &&
+	       pte_state(__atomic_load_n(leaf_pte(leaf, vpn), __ATOMIC_RELAXED)) == PAGE_SWAPPED;
+}
+
+/* One window of what is announced; the rest behind what else there is to do. */
+static void read_announced(struct request *r)
+{
+	while (r->vpn.v < r->end.v && !page_is_swapped(r->vpn))
+		r->vpn = ptab_next(&pg.ptab, (struct vpn){r->vpn.v + 1}, r->end);
+	uint64_t most = MIN(r->nr_left, r->end.v - r->vpn.v);
+	if (!most)
+		return;
+	const struct window window = {
+	    .nr = (uint32_t)MIN(most, readahead_max_window()), .delta = 1};
+	uint32_t nr = pager_read_ahead(r->vpn, window, false, r->nr_paged_out);
+	if (!nr && page_is_swapped(r->vpn)) /* no room, or paged out meanwhile */
+		return;
+	r->vpn.v += nr;
+	r->nr_left -= nr;
+	lock_acquire(&ra.lock);
+	request_locked(r);
+	lock_release(&ra.lock);
+}
+
 static void ahead_thread(void *arg)
 {
 	(void)arg;
@@ -318,7 +357,11 @@ static void ahead_thread(void *arg)
 			continue;
 		}
 		event_cancel(&ra.wanted);
-		note_ahead(r.vpn, pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out));
+		if (r.window.nr)
+			note_ahead(
+			    r.vpn, pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out));
+		else
+			read_announced(&r);
 	}
 }
 
@@ -330,13 +373,15 @@ static bool ask_ahead_locked(struct stream *s)
 	uint32_t left =
 	    s->delta > 0 ? (PTAB_ENTRIES - 1 - i) / (uint32_t)s->delta : i / (uint32_t)-s->delta;
 
-	if (s->window < AHEAD_WINDOW || ra.nr_requests == NR_REQUESTS)
+	if (s->window < AHEAD_WINDOW)
 		return false;
-	struct window window = {.nr = MIN(s->window, left + 1), .delta = s->delta};
-	ra.request[(ra.first + ra.nr_requests++) % NR_REQUESTS] = (struct request){.vpn = {s->next},
+	const struct window window = {.nr = MIN(s->window, left + 1), .delta = s->delta};
+	const struct request r = {.vpn = {s->next},
 	    .window = window,
 	    .is_write = s->is_write,
 	    .nr_paged_out = atomic_load(&pg.nr_paged_out)};
+	if (!request_locked(&r))
+		return false;
 	s->trigger = s->next;
 	s->next += (uint64_t)((int64_t)window.nr * s->delta);
 	return true;
@@ -353,6 +398,23 @@ static void wake_thread(void)
 	}
 	if (atomic_load(&ra.wanted.nr_waiting))
 		event_signal(&ra.wanted);
+}
+
+bool readahead_announce(struct vpn vpn, struct vpn end)
+{
+	const struct request r = {.vpn = vpn,
+	    .end = end,
+	    .nr_left = frames_usable() / 4,
+	    .nr_paged_out = atomic_load(&pg.nr_paged_out)};
+
+	if (pg.config.is_exact || tlb_is_on())
+		return false;
+	lock_acquire(&ra.lock);
+	bool is_asked = request_locked(&r);
+	lock_release(&ra.lock);
+	if (is_asked)
+		wake_thread();
+	return is_asked;
 }
 
 void readahead_note(struct vpn vpn, uint32_t nr_read)
