@@ -111,7 +111,11 @@ static void read_counts(struct counts *c, const struct fl_process *r)
 	    .frames_peak = get(&r->frames_peak),
 	    .managed_peak = get(&r->managed_bytes_peak),
 	    .outside_peak = get(&r->outside_bytes_peak),
+	    .shootdowns_waited = get(&r->shootdowns_waited),
+	    .unmapped_pages = get(&r->unmapped_pages),
 	};
+	for (unsigned i = 0; i < FL_NR_SHOOTDOWNS; i++)
+		c->shootdowns[i] = get(&r->shootdowns[i]);
 }
 
 static void add_counts(struct counts *sum, const struct counts *c)
@@ -153,6 +157,10 @@ static void add_counts(struct counts *sum, const struct counts *c)
 	sum->tlb_evictions += c->tlb_evictions;
 	sum->tlb_probes += c->tlb_probes;
 	sum->tlb_units += c->tlb_units;
+	for (unsigned i = 0; i < FL_NR_SHOOTDOWNS; i++)
+		sum->shootdowns[i] += c->shootdowns[i];
+	sum->shootdowns_waited += c->shootdowns_waited;
+	sum->unmapped_pages += c->unmapped_pages;
 	sum->frames_budget = MAX(sum->frames_budget, c->frames_budget);
 	sum->frames_peak = MAX(sum->frames_peak, c->frames_peak);
 	sum->managed_peak = MAX(sum->managed_peak, c->managed_peak);

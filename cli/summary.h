@@ -28,6 +28,7 @@ struct counts {
 	uint64_t stall_some_ns, stall_full_ns;
 	uint64_t tlb_misses, tlb_evictions, tlb_probes, tlb_units;
 	uint64_t packed_pages, packed_bytes, unpacked_pages, tier_hits, packed_reads;
+	uint64_t shootdowns[FL_NR_SHOOTDOWNS], shootdowns_waited, unmapped_pages;
 
 	/* The largest of any one process: */
 	uint64_t frames_budget, frames_peak, managed_peak, outside_peak; /* frames; bytes */

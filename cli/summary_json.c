@@ -59,6 +59,25 @@ static void put_faults(json_t *o, const struct counts *c)
 	        number(c->readahead_used), "neighbours", number(c->neighbours)));
 }
 
+static void put_shootdowns(json_t *o, const struct counts *c)
+{
+	static const char *const names[FL_NR_SHOOTDOWNS] = {
+	    [FL_SHOOTDOWN_WRITE] = "first_writes",
+	    [FL_SHOOTDOWN_FAULT] = "other_faults",
+	    [FL_SHOOTDOWN_PROTECT] = "protect",
+	    [FL_SHOOTDOWN_UNMAP] = "unmap",
+	    [FL_SHOOTDOWN_TIER] = "tier",
+	    [FL_SHOOTDOWN_OTHER] = "other",
+	};
+	json_t *s = json_object();
+
+	for (unsigned i = 0; i < FL_NR_SHOOTDOWNS; i++)
+		json_object_set_new(s, names[i], number(c->shootdowns[i]));
+	json_object_set_new(s, "waited", number(c->shootdowns_waited));
+	json_object_set_new(s, "unmapped_pages", number(c->unmapped_pages));
+	json_object_set_new(o, "shootdowns", s);
+}
+
 static void put_tlb(json_t *o, const struct process_summary *p)
 {
 	if (!p->tlb_entries)
@@ -110,6 +129,7 @@ static void put_sections(json_t *o, const struct process_summary *p)
 	const struct counts *c = &p->counts;
 
 	put_faults(o, c);
+	put_shootdowns(o, c);
 	put_io(o, c);
 	put_tlb(o, p);
 	put_waste(o, p);

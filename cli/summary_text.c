@@ -127,6 +127,24 @@ static void put_faults(struct page *page, const struct process_summary *p, bool 
 		    count_text(c->same_content, a));
 }
 
+/* How often other CPUs had to be told of a change of translations. */
+static void put_shootdowns(struct page *page, const struct counts *c)
+{
+	uint64_t writes = c->shootdowns[FL_SHOOTDOWN_WRITE];
+	uint64_t evictions =
+	    c->shootdowns[FL_SHOOTDOWN_PROTECT] + c->shootdowns[FL_SHOOTDOWN_UNMAP];
+	uint64_t faults = c->shootdowns[FL_SHOOTDOWN_FAULT];
+	uint64_t others = c->shootdowns[FL_SHOOTDOWN_TIER] + c->shootdowns[FL_SHOOTDOWN_OTHER];
+	char a[28], b[28];
+
+	put(page, "  shootdowns    %s by first writes; %s by eviction, %.1f per 100 pages",
+	    count_text(writes, a), count_text(evictions, b),
+	    percent_of(evictions, c->unmapped_pages));
+	if (faults || others)
+		put(page, "                %s by other faults, %s else", count_text(faults, a),
+		    count_text(others, b));
+}
+
 /* What the trap TLB missed. What hit it trapped nobody. */
 static void put_tlb(struct page *page, const struct summary *s)
 {
@@ -411,13 +429,16 @@ int summary_write_text(const struct summary *s, FILE *f, bool is_verbose)
 		put_nr_processes(&page, s, rows, nr);
 	if (s->nr) {
 		put_faults(&page, &s->total, is_verbose);
+		if (is_verbose)
+			put_shootdowns(&page, &s->total.counts);
 		put_tlb(&page, s);
 		put_io(&page, &s->total.counts, is_verbose);
 		put_memory(&page, &s->total);
 	}
 	put_remarks(&page, s);
+	unsigned used = page.nr_lines + 1 + put_wrapped(NULL, sentence);
 	if (nr > 1)
-		put_rows(&page, rows, nr, LINES - 1 - page.nr_lines - put_wrapped(NULL, sentence));
+		put_rows(&page, rows, nr, LINES - MIN(used, LINES));
 	put_wrapped(&page, sentence);
 	free(rows);
 	return fflush(f) || ferror(f) ? -EIO : 0;

@@ -65,6 +65,22 @@ struct fl_event {
 #define FL_RESIDENT_SECCOMP  4u
 #define FL_RESIDENT_GO       8u
 
+/*
+ * Why the pager made a call that takes translations away from the program or makes them other:
+ * for each the kernel flushes the TLBs of the other CPUs that the program runs on. (Many pages by
+ * one call are one flush: seen on Linux 6.18. Before 6.16 process_madvise flushes for each run.)
+ * What the program asks for (munmap, madvise, mprotect, mremap) is not counted.
+ */
+enum fl_shootdown {
+	FL_SHOOTDOWN_WRITE,   /* a fault: the first write to a clean page */
+	FL_SHOOTDOWN_FAULT,   /* a fault: anything else */
+	FL_SHOOTDOWN_PROTECT, /* dirty pages that are to be unmapped; or to stay, after all */
+	FL_SHOOTDOWN_UNMAP,   /* ... are evicted, watched, or hidden by the trap TLB */
+	FL_SHOOTDOWN_TIER,    /* the compressed tier gave memory back */
+	FL_SHOOTDOWN_OTHER,   /* a shared file is written, a fork begins */
+	FL_NR_SHOOTDOWNS,
+};
+
 struct fl_process {
 	_Atomic uint32_t state; /* 0 unclaimed, 1 being filled in, 2 live, 3 ended by exit() */
 	_Atomic uint32_t pid;
@@ -133,6 +149,11 @@ struct fl_process {
 
 	_Atomic uint64_t neighbours; /* pages read along with the one beside them, for a record
 	                              * that goes on there; whether it did is not known */
+
+	_Atomic uint64_t shootdowns[FL_NR_SHOOTDOWNS]; /* calls; by enum fl_shootdown */
+	_Atomic uint64_t unmapped_pages;               /* by those of FL_SHOOTDOWN_UNMAP */
+	_Atomic uint64_t shootdowns_waited; /* of _PROTECT and _UNMAP: made by the thread whose
+	                                     * fault found no room, or that serves it */
 };
 
 /* A request differs from the one before: 16 bits count them, 48 are frames. */

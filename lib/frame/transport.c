@@ -20,7 +20,7 @@ static int uffd_ioctl(struct transport *t, unsigned long request, void *arg)
 	return (int)sys_call3(SYS_ioctl, t->uffd, (long)request, (long)arg);
 }
 
-void transport_init(struct transport *t, int uffd)
+void transport_init(struct transport *t, int uffd, struct telemetry *telemetry)
 {
 	/* Opened now: later the program may be closing every descriptor, have another root, or have
 	 * made itself unreadable to its user. */
@@ -30,6 +30,7 @@ void transport_init(struct transport *t, int uffd)
 	t->self_mem = fd >= 0 ? sys_fd_move_high((int)fd) : -1;
 	t->is_silent = false;
 	t->no_vector = false;
+	t->telemetry = telemetry;
 }
 
 void transport_fini(struct transport *t)
@@ -69,7 +70,14 @@ int transport_map(struct transport *t, struct vpn vpn, const void *from, uint32_
 	return 0;
 }
 
-static int protect_range(struct transport *t, uintptr_t start, size_t len, bool protect)
+/* A call that has failed may have done a part. */
+static void count_call(struct transport *t, enum fl_shootdown why)
+{
+	COUNT(t->telemetry, shootdowns[why], 1);
+}
+
+static int protect_range(
+    struct transport *t, uintptr_t start, size_t len, bool protect, enum fl_shootdown why)
 {
 	/* The kernel refuses DONTWAKE together with WP. */
 	uint64_t mode = protect        ? UFFDIO_WRITEPROTECT_MODE_WP
@@ -85,15 +93,17 @@ static int protect_range(struct transport *t, uintptr_t start, size_t len, bool 
 	do
 		err = uffd_ioctl(t, UFFDIO_WRITEPROTECT, &wp);
 	while (err == -EAGAIN);
+	count_call(t, why);
 	return err;
 }
 
-int transport_protect(struct transport *t, struct vpn vpn, uint32_t nr, bool protect)
+int transport_protect(
+    struct transport *t, struct vpn vpn, uint32_t nr, bool protect, enum fl_shootdown why)
 {
-	int err = protect_range(t, vpn_addr(vpn), (size_t)nr << PAGE_SHIFT, protect);
+	int err = protect_range(t, vpn_addr(vpn), (size_t)nr << PAGE_SHIFT, protect, why);
 
 	for (uint32_t i = 0; err == -ENOENT && nr > 1 && i < nr; i++) {
-		int e = protect_range(t, vpn_addr(vpn) + i * PAGE_BYTES, PAGE_BYTES, protect);
+		int e = protect_range(t, vpn_addr(vpn) + i * PAGE_BYTES, PAGE_BYTES, protect, why);
 
 		if (e)
 			return e;
@@ -125,7 +135,8 @@ int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access
  * done.
  * *@ret_is_refused: it answered an error at once, for another reason than memory.
  */
-static uint32_t drop_vectored(const struct iovec *runs, uint32_t nr, bool *ret_is_refused)
+static uint32_t drop_vectored(struct transport *t, const struct iovec *runs, uint32_t nr,
+    enum fl_shootdown why, bool *ret_is_refused)
 {
 	uint32_t done = 0;
 
@@ -137,18 +148,22 @@ static uint32_t drop_vectored(const struct iovec *runs, uint32_t nr, bool *ret_i
 		long bytes = sys_call5(SYS_process_madvise, PIDFD_SELF_GROUP, (long)(runs + done),
 		    n, MADV_DONTNEED, 0);
 		*ret_is_refused = bytes < 0 && bytes != -ENOMEM && !done;
+		if (bytes > 0)
+			count_call(t, why);
 		if (bytes != (long)total)
 			break; /* A part may be done: the pages are ours, once more does no harm. */
 	}
 	return done;
 }
 
-int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr)
+int transport_drop(
+    struct transport *t, const struct iovec *runs, uint32_t nr, enum fl_shootdown why)
 {
 	bool is_refused = false, was_locked = false;
+	uint32_t done = t->no_vector ? 0 : drop_vectored(t, runs, nr, why, &is_refused);
 	int err = 0;
 
-	for (uint32_t i = t->no_vector ? 0 : drop_vectored(runs, nr, &is_refused); i < nr; i++) {
+	for (uint32_t i = done; i < nr; i++) {
 		long e = sys_call3(
 		    SYS_madvise, (long)runs[i].iov_base, (long)runs[i].iov_len, MADV_DONTNEED);
 
@@ -161,6 +176,7 @@ int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr)
 		}
 		if (e)
 			err = (int)e;
+		count_call(t, why);
 	}
 	t->no_vector |= is_refused && !was_locked;
 	return err;

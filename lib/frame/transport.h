@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "base/types.h"
+#include "telemetry/telemetry.h"
 
 struct transport {
 	int uffd;       /* [const] the userfaultfd of this process */
@@ -16,9 +17,10 @@ struct transport {
 	bool is_silent; /* threads that wait for a page are woken by the engine, not by its mapping:
 	                 * when the fault is counted, so that a program that ends has all of them */
 	bool no_vector; /* process_madvise does not work here: one madvise per run */
+	struct telemetry *telemetry; /* [const] where shootdowns are counted */
 };
 
-void transport_init(struct transport *t, int uffd);
+void transport_init(struct transport *t, int uffd, struct telemetry *telemetry);
 void transport_fini(struct transport *t);
 
 /*
@@ -29,15 +31,18 @@ void transport_fini(struct transport *t);
  */
 int transport_map(struct transport *t, struct vpn vpn, const void *from, uint32_t nr, bool protect);
 
-/* Write-protect @nr pages from @vpn, or make them writable again. Return: 0 or -errno. */
-int transport_protect(struct transport *t, struct vpn vpn, uint32_t nr, bool protect);
+/* Write-protect @nr pages from @vpn, or make them writable again. @why: for the counters. Return: 0
+ * or -errno. */
+int transport_protect(
+    struct transport *t, struct vpn vpn, uint32_t nr, bool protect, enum fl_shootdown why);
 
 /* Copy the mapped page @vpn into @to; @no_access: the program made it PROT_NONE.
  * Return: 0 or -errno. */
 int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access);
 
-/* Unmap @nr runs of pages, given as address ranges. Return: 0 or -errno. */
-int transport_drop(struct transport *t, const struct iovec *runs, uint32_t nr);
+/* Unmap @nr runs of pages, given as address ranges. @why: for the counters. Return: 0 or -errno. */
+int transport_drop(
+    struct transport *t, const struct iovec *runs, uint32_t nr, enum fl_shootdown why);
 
 /* Register or unregister a range of mappings with the userfaultfd. Return: 0 or -errno. */
 int transport_register(struct transport *t, uintptr_t addr, size_t len);

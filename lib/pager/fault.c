@@ -232,7 +232,8 @@ static enum step serve_mapped(struct fault *f, uint64_t *pte)
 		return STEP_DONE;
 	/* Also for a page that is dirty already: another thread may have made it so since this one
 	 * faulted, and a page that mremap moved may still be protected. */
-	if (transport_protect(&pg.transport, f->vpn, 1, false))
+	if (transport_protect(&pg.transport, f->vpn, 1, false,
+	        *pte & PTE_DIRTY ? FL_SHOOTDOWN_FAULT : FL_SHOOTDOWN_WRITE))
 		return STEP_ERROR;
 	if (!(*pte & PTE_DIRTY)) {
 		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
@@ -512,7 +513,7 @@ static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, ui
 		struct iovec run = {.iov_base = (void *)vpn_addr(read_vpn(f, from)),
 		    .iov_len = (to - from) * PAGE_BYTES};
 
-		err = transport_drop(&pg.transport, &run, 1);
+		err = transport_drop(&pg.transport, &run, 1, FL_SHOOTDOWN_FAULT);
 		if (!err)
 			err = transport_map(&pg.transport, read_vpn(f, from), f->page[from].buf,
 			    to - from, !is_dirty);
@@ -677,16 +678,25 @@ static void wait_for_page(struct fault *f)
 	f->aside_ns += now - began;
 }
 
+static _Thread_local bool makes_room __attribute__((tls_model("initial-exec")));
+
+bool fault_makes_room(void)
+{
+	return makes_room;
+}
+
 /* @nr: places; 0: one frame, in exact mode. */
 static void wait_for_room(struct fault *f, uint32_t nr)
 {
 	uint64_t began = now_ns();
 
 	waiting_begins(began);
+	makes_room = true;
 	if (nr)
 		reclaim_wait(nr);
 	else
 		reclaim_one_frame();
+	makes_room = false;
 	uint64_t now = now_ns();
 	waiting_ends(now);
 	f->aside_ns += now - began;
@@ -694,11 +704,13 @@ static void wait_for_room(struct fault *f, uint32_t nr)
 
 static void wait_for_entry(struct fault *f)
 {
-	if (tlb_make_room(f->vpn))
-		return;
-	waiting_begins(now_ns());
-	reclaim_wait_entry();
-	waiting_ends(now_ns());
+	makes_room = true;
+	if (!tlb_make_room(f->vpn)) {
+		waiting_begins(now_ns());
+		reclaim_wait_entry();
+		waiting_ends(now_ns());
+	}
+	makes_room = false;
 }
 
 /* With a trap TLB a place comes with an entry. Return: places taken. */

@@ -127,7 +127,7 @@ static int build_child(void)
 	int fd = pg.engine->open();
 	if (fd < 0)
 		return fd;
-	transport_init(&pg.transport, fd);
+	transport_init(&pg.transport, fd, &pg.telemetry);
 	pg.transport.is_silent = pager_is_silent();
 	atomic_store(&pg.nr_inside, 0);
 	atomic_store(&pg.gate_opened.nr_waiting, 0);

@@ -354,6 +354,9 @@ void readahead_after_fork(void);
 uint32_t pager_read_ahead(
     struct vpn vpn, struct window window, bool is_write, uint32_t nr_paged_out);
 
+/* Whether this thread serves a fault that has found no room, and makes some. Context: any. */
+bool fault_makes_room(void);
+
 /* --- guess.c --- */
 
 /* Whether the page, which is read, is likely to be written before it is evicted. Context: any. */

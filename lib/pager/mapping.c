@@ -529,6 +529,8 @@ static long apply_to_regions(bool seal)
 		if (r->is_foreign || r->marks & REGION_DONTFORK)
 			continue;
 		long e = sys_call3(SYS_mprotect, addr, len, seal ? PROT_NONE : r->prot);
+		if (seal)
+			COUNT(&pg.telemetry, shootdowns[FL_SHOOTDOWN_OTHER], 1);
 		if (!e)
 			e = sys_call3(SYS_madvise, addr, len, seal ? MADV_DOFORK : MADV_DONTFORK);
 		if (e && !err)

@@ -142,6 +142,7 @@ void pager_publish(bool with_swap)
 	atomic_store(&p->tier_hits, s.tier_hits);
 	atomic_store(&p->packed_reads, s.packed_reads);
 	atomic_store(&p->tier_bytes, s.tier_bytes);
+	atomic_store(&p->shootdowns[FL_SHOOTDOWN_TIER], s.tier_returns);
 	if (s.tier_bytes > atomic_load(&p->tier_bytes_peak))
 		atomic_store(&p->tier_bytes_peak, s.tier_bytes);
 }
@@ -235,7 +236,7 @@ static int start_engine(const char *asked, char *why, size_t why_bytes)
 	int fd = pg.engine->open();
 	if (fd < 0)
 		return fail(fd, why, why_bytes, "userfaultfd", "see `faultline doctor`");
-	transport_init(&pg.transport, fd);
+	transport_init(&pg.transport, fd, &pg.telemetry);
 	pg.transport.is_silent = pager_is_silent();
 	int err = pg.engine->start(fd, &sink);
 	if (err) {

@@ -250,7 +250,8 @@ static void set_dirty(struct pt_leaf leaf, struct vpn vpn, uint32_t nr, bool is_
 static int copy_run(struct pt_leaf leaf, struct vpn vpn, uint32_t nr)
 {
 	bool is_mapped = pte_state(*leaf_pte(leaf, vpn)) == PAGE_MAPPED;
-	int err = is_mapped ? transport_protect(&pg.transport, vpn, nr, true) : 0;
+	int err =
+	    is_mapped ? transport_protect(&pg.transport, vpn, nr, true, FL_SHOOTDOWN_OTHER) : 0;
 
 	for (uint32_t i = 0; i < nr && !err; i++) {
 		struct vpn page = {vpn.v + i};
@@ -264,7 +265,7 @@ static int copy_run(struct pt_leaf leaf, struct vpn vpn, uint32_t nr)
 			    PAGE_BYTES);
 	}
 	if (err && is_mapped)
-		transport_protect(&pg.transport, vpn, nr, false);
+		transport_protect(&pg.transport, vpn, nr, false, FL_SHOOTDOWN_OTHER);
 	return err;
 }
 
@@ -287,7 +288,7 @@ static int flush_run(uint16_t source, struct pt_leaf leaf, struct vpn vpn, uint3
 	if (err) {
 		lock_acquire(leaf.lock);
 		if (pte_state(*leaf_pte(leaf, vpn)) == PAGE_MAPPED)
-			transport_protect(&pg.transport, vpn, nr, false);
+			transport_protect(&pg.transport, vpn, nr, false, FL_SHOOTDOWN_OTHER);
 		set_dirty(leaf, vpn, nr, true);
 		lock_release(leaf.lock);
 	}

@@ -220,7 +220,7 @@ static void spare(struct victim *v)
 	if (v->buf != BUF_NONE)
 		buf_give(&pg.frames, v->buf);
 	if (v->is_dirty)
-		transport_protect(&pg.transport, v->vpn, 1, false);
+		transport_protect(&pg.transport, v->vpn, 1, false, FL_SHOOTDOWN_PROTECT);
 	put_back(v);
 	v->frame = FRAME_NONE;
 }
@@ -244,7 +244,8 @@ static bool protect_span(struct batch *b, uint32_t i, uint32_t nr)
 {
 	struct span span = {b->v[i].vpn, (uint32_t)(b->v[i + nr - 1].vpn.v - b->v[i].vpn.v + 1)};
 
-	if (b->nr_spans == MAX_SPANS || transport_protect(&pg.transport, span.first, span.nr, true))
+	if (b->nr_spans == MAX_SPANS ||
+	    transport_protect(&pg.transport, span.first, span.nr, true, FL_SHOOTDOWN_PROTECT))
 		return false;
 	b->span[b->nr_spans++] = span;
 	return true;
@@ -265,7 +266,8 @@ static void protect_dirty(struct batch *b)
 			continue;
 		}
 		run = dirty_run(b, i, false);
-		int err = transport_protect(&pg.transport, b->v[i].vpn, run, true);
+		int err =
+		    transport_protect(&pg.transport, b->v[i].vpn, run, true, FL_SHOOTDOWN_PROTECT);
 		for (; run; run--, i++)
 			if (err)
 				spare(&b->v[i]);
@@ -293,7 +295,8 @@ static void unprotect_between(const struct span *span)
 		is_clean |= !(pte & PTE_DIRTY);
 	}
 	if (any && !is_clean)
-		transport_protect(&pg.transport, span->first, span->nr, false);
+		transport_protect(
+		    &pg.transport, span->first, span->nr, false, FL_SHOOTDOWN_PROTECT);
 	lock_release(leaf.lock);
 }
 
@@ -326,7 +329,7 @@ static void unmap_all(struct batch *b)
 	/* Half done it could not be undone. It fails for mlocked memory only, and mlock is not
 	 * passed on to the kernel. */
 	if (nr)
-		ensure(transport_drop(&pg.transport, runs, nr) == 0);
+		ensure(transport_drop(&pg.transport, runs, nr, FL_SHOOTDOWN_UNMAP) == 0);
 }
 
 /* The page is unmapped: it is HELD, or gone. */
@@ -355,9 +358,19 @@ static void settle(struct victim *v)
 	event_signal(page_event(v->vpn));
 }
 
+/* [reclaim lock] Calls made by this file, and by nobody else. */
+static uint64_t nr_shootdowns(void)
+{
+	const struct fl_process *p = pg.telemetry.p;
+
+	return p->shootdowns[FL_SHOOTDOWN_PROTECT] + p->shootdowns[FL_SHOOTDOWN_UNMAP];
+}
+
 /* Take the pages of the batch, all BUSY, out of the program, as far as there are buffers. */
 static void unmap_batch(struct batch *b)
 {
+	uint64_t nr_before = nr_shootdowns();
+
 	assign_buffers(b); /* in the policy's order, not by address */
 	sort_by_vpn(b);
 	protect_dirty(b);
@@ -365,6 +378,9 @@ static void unmap_batch(struct batch *b)
 	unmap_all(b);
 	for (uint32_t i = 0; i < b->nr_spans; i++)
 		unprotect_between(&b->span[i]);
+	COUNT(&pg.telemetry, unmapped_pages, b->nr);
+	if (fault_makes_room())
+		COUNT(&pg.telemetry, shootdowns_waited, nr_shootdowns() - nr_before);
 	bool is_hidden = b->nr && b->v[0].is_hidden;
 	/* What stays in its frame has a buffer: its place goes before settle() lets go of the trap
 	 * TLB's entry, so that who gets that finds a place. An evicted page's frame goes first. */

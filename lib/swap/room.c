@@ -125,6 +125,7 @@ void room_after_fork(struct room *r)
 	atomic_store(&r->fitting_pages, 0);
 	atomic_store(&r->fitting_bytes, 0);
 	atomic_store(&r->written_chunks, 0);
+	atomic_store(&r->returns, 0);
 }
 
 /* --- segments --- */
@@ -163,6 +164,7 @@ void segment_give(struct room *r, uint32_t segment)
 	/* Not resident before its frames are anybody else's. */
 	ensure(sys_call3(SYS_madvise, (long)segment_addr(r, segment), (long)CHUNK_BYTES,
 	           MADV_DONTNEED) == 0);
+	atomic_fetch_add_explicit(&r->returns, 1, memory_order_relaxed);
 	lock_acquire(&r->lock);
 	r->next_segment[segment] = r->free_segment;
 	r->free_segment = segment;

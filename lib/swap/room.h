@@ -46,7 +46,7 @@ struct room {
 
 	/* [atomic, relaxed] statistics */
 	_Atomic uint64_t stored_pages, stored_bytes, offered, hits, disk_reads, rejected,
-	    written_chunks;
+	    written_chunks, returns; /* returns: calls that gave memory back to the kernel */
 	_Atomic uint64_t fitting_pages, fitting_bytes; /* tried and not rejected */
 };
 

@@ -671,6 +671,7 @@ static void tier_stats(struct room *r, struct swap_stats *ret_stats)
 	ret_stats->unpacked_pages = atomic_load(&r->rejected);
 	ret_stats->fitting_pages = atomic_load(&r->fitting_pages);
 	ret_stats->fitting_bytes = atomic_load(&r->fitting_bytes);
+	ret_stats->tier_returns = atomic_load(&r->returns);
 	ret_stats->tried_pages = ret_stats->fitting_pages + ret_stats->unpacked_pages;
 }
 

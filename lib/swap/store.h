@@ -57,6 +57,7 @@ struct swap_stats {
 	uint64_t offered_pages;              /* of those put into it, by swap_offer() */
 	uint64_t unpacked_pages;             /* tried, and not compressible */
 	uint64_t tried_pages, fitting_pages, fitting_bytes; /* also where none is kept */
+	uint64_t tier_returns; /* calls that gave its memory back to the kernel */
 };
 
 /*

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How often the pager makes the kernel flush other CPUs' TLBs, as its counters have it: seldom for
+ * pages that leave, and in a fault only for the first write to a page that was read.
+ *
+ *     shootdowns ENGINE RECLAIM
+ */
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "alone.h"
+
+#define RAM_PAGES 8192u
+#define NR_PAGES  (2 * RAM_PAGES)
+
+/* A few pages in each stretch of 2 MiB: too few for guess.c to foresee a write to one of them. */
+#define NR_STRETCHES 1024u
+#define PER_STRETCH  4u
+#define NR_SPARSE    (NR_STRETCHES * PER_STRETCH)
+#define SPARSE_BYTES ((size_t)NR_STRETCHES * PTAB_ENTRIES * PAGE_BYTES)
+
+enum access_kind { READS, WRITES, BOTH };
+
+struct tally {
+	uint64_t by[FL_NR_SHOOTDOWNS], unmapped, first_writes, faults;
+};
+
+static char *area, *sparse;
+static bool is_bad;
+
+static struct tally now_counted(void)
+{
+	const struct fl_process *p = pg.telemetry.p;
+	struct tally t;
+
+	pager_refresh_counters(); /* a thread goes on before the engine's has counted its fault */
+	for (int i = 0; i < FL_NR_SHOOTDOWNS; i++)
+		t.by[i] = p->shootdowns[i];
+	t.unmapped = p->unmapped_pages;
+	t.first_writes = p->minor_write;
+	t.faults = p->minor_zero + p->minor_refill + p->minor_write + p->major;
+	return t;
+}
+
+static struct tally since(const struct tally *before)
+{
+	struct tally t = now_counted();
+
+	for (int i = 0; i < FL_NR_SHOOTDOWNS; i++)
+		t.by[i] -= before->by[i];
+	t.unmapped -= before->unmapped;
+	t.first_writes -= before->first_writes;
+	t.faults -= before->faults;
+	return t;
+}
+
+static char *random_page(uint32_t i)
+{
+	return area + (size_t)i * 1031 % NR_PAGES * PAGE_BYTES;
+}
+
+static char *next_page(uint32_t i)
+{
+	return area + (size_t)i * PAGE_BYTES;
+}
+
+static char *sparse_page(uint32_t i)
+{
+	/* 37: a step that no readahead follows. */
+	return sparse +
+	       ((size_t)i / PER_STRETCH * PTAB_ENTRIES + i % PER_STRETCH * 37) * PAGE_BYTES;
+}
+
+static struct tally walk(char *(*page)(uint32_t), uint32_t nr, enum access_kind how)
+{
+	static uint64_t stamp; /* no content twice */
+	struct tally before = now_counted();
+
+	for (uint32_t i = 0; i < nr; i++) {
+		volatile uint64_t *word = (uint64_t *)page(i);
+
+		if (how != WRITES && !*word)
+			__builtin_trap();
+		if (how != READS)
+			*word = ++stamp;
+	}
+	return since(&before);
+}
+
+static void evict_sparse(void)
+{
+	if (pager_madvise((uintptr_t)sparse, SPARSE_BYTES, MADV_PAGEOUT))
+		__builtin_trap();
+}
+
+static void expect(const char *what, bool is_good, const struct tally *t)
+{
+	uint64_t calls = t->by[FL_SHOOTDOWN_PROTECT] + t->by[FL_SHOOTDOWN_UNMAP];
+
+	printf("%s: %s: %llu faults, of them %llu first writes; shootdowns: first writes %llu, "
+	       "other faults %llu, %llu for %llu pages unmapped\n",
+	    what, is_good ? "good" : "bad", (unsigned long long)t->faults,
+	    (unsigned long long)t->first_writes, (unsigned long long)t->by[FL_SHOOTDOWN_WRITE],
+	    (unsigned long long)t->by[FL_SHOOTDOWN_FAULT], (unsigned long long)calls,
+	    (unsigned long long)t->unmapped);
+	is_bad |= !is_good;
+}
+
+/* Pages have left, by at most @per_100 calls for a hundred of them. */
+static bool left_by(const struct tally *t, uint64_t per_100)
+{
+	uint64_t calls = t->by[FL_SHOOTDOWN_PROTECT] + t->by[FL_SHOOTDOWN_UNMAP];
+
+	return t->unmapped >= NR_PAGES / 4 && calls && calls * 100 <= t->unmapped * per_100;
+}
+
+/* Hardly one of @nr touches found a page that is to be made writable: at most one in a hundred. Of
+ * pages that the pager knows to be written there is none; but a thread of `uffd` may come upon one
+ * that was mapped while its message was under way, which is writable already. */
+static bool is_rare(const struct tally *t, uint32_t nr)
+{
+	uint64_t max_others = strcmp(pg.engine->name, "uffd") ? 0 : nr / 20;
+
+	return t->by[FL_SHOOTDOWN_WRITE] <= nr / 100 && t->by[FL_SHOOTDOWN_FAULT] <= max_others;
+}
+
+static bool counts_agree(const struct tally *t)
+{
+	return t->by[FL_SHOOTDOWN_WRITE] == t->first_writes;
+}
+
+int main(int argc, char **argv)
+{
+	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
+	    .min_map_bytes = PAGE_BYTES,
+	    .swap_dir = "/var/tmp",
+	    .policy = "gclock",
+	    .compress = "off"};
+	struct tally t;
+
+	if (argc < 3 || !start_alone(&config, argv[1], argv[2]))
+		return 2;
+	area = (char *)pager_mmap(
+	    0, NR_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	sparse = (char *)pager_mmap(
+	    0, SPARSE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	walk(next_page, NR_PAGES, WRITES);
+	walk(next_page, NR_PAGES, WRITES);
+	t = walk(next_page, NR_PAGES, WRITES);
+	expect("writing scan", left_by(&t, 15) && is_rare(&t, NR_PAGES) && counts_agree(&t), &t);
+	walk(next_page, NR_PAGES, READS);
+	t = walk(next_page, NR_PAGES, READS);
+	expect("scan", left_by(&t, 5) && !t.by[FL_SHOOTDOWN_WRITE], &t);
+	walk(random_page, NR_PAGES, READS);
+	t = walk(random_page, NR_PAGES, READS);
+	expect("random reads", left_by(&t, 5) && !t.by[FL_SHOOTDOWN_WRITE], &t);
+
+	/* Dirty pages that lie apart are protected one by one before they are copied. */
+	walk(random_page, NR_PAGES, WRITES);
+	t = walk(random_page, NR_PAGES, WRITES);
+	expect("random writes", left_by(&t, 110) && is_rare(&t, NR_PAGES) && counts_agree(&t), &t);
+	walk(random_page, NR_PAGES, BOTH);
+	t = walk(random_page, NR_PAGES, BOTH);
+	expect("reads, then writes, foreseen", is_rare(&t, NR_PAGES) && counts_agree(&t), &t);
+	walk(sparse_page, NR_SPARSE, WRITES);
+	evict_sparse();
+	t = walk(sparse_page, NR_SPARSE, WRITES);
+	expect("writes, not foreseen",
+	    t.faults >= NR_SPARSE && !t.by[FL_SHOOTDOWN_WRITE] && counts_agree(&t), &t);
+	evict_sparse();
+	t = walk(sparse_page, NR_SPARSE, BOTH);
+	expect("reads, then writes, not foreseen",
+	    t.first_writes >= NR_SPARSE * 9 / 10 && t.first_writes <= NR_SPARSE && counts_agree(&t),
+	    &t);
+	pager_check();
+	return is_bad;
+}
