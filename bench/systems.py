@@ -7,10 +7,12 @@ without file pages (but with its page tables, rings and everything outside --ram
 the limit of the cgroup in which kernel swap runs, and in which Faultline itself runs, without
 swap, from the second round on.
 """
+import math
 import mmap
 import os
 import shlex
 import subprocess
+import time
 
 import harness
 import kernel
@@ -80,8 +82,9 @@ def nr_paging(record):
 class Runner:
     """Runs one command under one system, and counts."""
 
-    def __init__(self, args, scratch, cgroup):
-        self.args, self.scratch, self.cgroup = args, scratch, cgroup
+    def __init__(self, args, scratch, cgroup, deadline=math.inf):
+        """@deadline: when a run is ended that has not reached its own limit, either."""
+        self.args, self.scratch, self.cgroup, self.deadline = args, scratch, cgroup, deadline
         self.env = dict(os.environ, **ENVIRONMENT)
         for name in list(self.env):
             if name.startswith("FAULTLINE_"):
@@ -94,7 +97,7 @@ class Runner:
             entry = ("session", pid, start_time(pid))
             self.scratch.add(*entry)
         try:
-            return program.wait(self.args.limit, sample)
+            return program.wait(min(self.args.limit, self.deadline - time.monotonic()), sample)
         finally:
             program.end()
             self.scratch.undo(*entry)
