@@ -109,6 +109,11 @@ class Cgroup:
             return stat["total_rss"] + int(self.read("memory.kmem.usage_in_bytes"))
         return stat["anon"] + stat.get("kernel", stat.get("slab", 0))
 
+    def nr_killed(self):
+        """Processes that were ended for want of memory in it."""
+        lines = self.read("memory.oom_control" if self.is_v1 else "memory.events").splitlines()
+        return int(dict(line.split() for line in lines)["oom_kill"])
+
     def empty(self):
         """Drop the file pages that the last program left charged."""
         try:

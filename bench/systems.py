@@ -21,6 +21,7 @@ from journal import start_time, whole
 SLACK = 1 << 20 # for file pages, and what differs from round to round
 ENVIRONMENT = {"LC_ALL": "C", "PYTHONHASHSEED": "0"}
 KERNEL_NAMES = ["swap", "zswap", "zram"]
+OUT_OF_MEMORY = "out of memory"
 
 
 class Plain:
@@ -144,6 +145,7 @@ class Runner:
 
     def kernel(self, system, case, limit):
         kind, governor = system.kind, None
+        nr_killed = self.cgroup.nr_killed()
         try:
             kind.enter()
             self.cgroup.set_limit(limit)
@@ -164,6 +166,8 @@ class Runner:
         if not kind.on_disk:
             result.swapped = [0, 0]
         record = self.finish(case, result, None)
+        if record["why"] is not None and self.cgroup.nr_killed() > nr_killed:
+            record["why"] = OUT_OF_MEMORY
         if governor is not None:
             record["pool_peak_bytes"] = governor.pool_peak
         return record

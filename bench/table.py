@@ -50,6 +50,11 @@ def ratio_text(found):
     return f"{middle:.2f}x" + (f" ({low:.2f}-{high:.2f})" if low != high else "")
 
 
+def nr_tries(rounds):
+    """(killed, all) tries of a kernel system."""
+    return [sum(r.get(key, 0) for r in rounds.values()) for key in ("killed", "tries")]
+
+
 def base_name(names):
     return "swap" if "swap" in names else "plain" if "plain" in names else names[0]
 
@@ -67,8 +72,10 @@ def print_case(case, records, names, nr_all):
         if not rounds:
             continue
         good = [r for r in rounds.values() if r["why"] is None]
+        killed, tries = nr_tries(rounds)
         if not good:
-            print(f"  {name:14} {next(iter(rounds.values()))['why']}")
+            print(f"  {name:14} {next(iter(rounds.values()))['why']}"
+                  + (f" ({tries} tries)" if killed else ""))
             continue
         median = {key: statistics.median(r[key] for r in good)
                   for key in ("major", "minor", "read_bytes", "written_bytes", "cpu_s")}
@@ -76,8 +83,9 @@ def print_case(case, records, names, nr_all):
         print(f"  {name:14} {value_text(case, [r['value'] for r in good]):>18} {compared:>19}"
               f"{short(median['major']):>8}{short(median['minor']):>8}"
               f"{human_bytes(median['read_bytes']):>9}{human_bytes(median['written_bytes']):>9}"
-              f"{median['cpu_s']:>8.2f}" + (f"  {len(rounds) - len(good)} failed"
-                                            if len(good) < len(rounds) else ""))
+              f"{median['cpu_s']:>8.2f}"
+              + (f"  {len(rounds) - len(good)} failed" if len(good) < len(rounds) else "")
+              + (f"  (killed {killed} of {tries} tries)" if killed else ""))
 
 
 def print_all(table, names, notes):
