@@ -170,6 +170,8 @@ class Runner:
             record["why"] = OUT_OF_MEMORY
         if governor is not None:
             record["pool_peak_bytes"] = governor.pool_peak
+            if not kind.on_disk and not governor.has_fit():
+                record["why"] = "its pool does not fit into memory"
         return record
 
     def finish(self, case, result, report):
