@@ -109,6 +109,11 @@ class Cgroup:
             return stat["total_rss"] + int(self.read("memory.kmem.usage_in_bytes"))
         return stat["anon"] + stat.get("kernel", stat.get("slab", 0))
 
+    def nr_killed(self):
+        """Processes that were ended for want of memory in it."""
+        lines = self.read("memory.oom_control" if self.is_v1 else "memory.events").splitlines()
+        return int(dict(line.split() for line in lines)["oom_kill"])
+
     def empty(self):
         """Drop the file pages that the last program left charged."""
         try:
@@ -168,10 +173,14 @@ class Governor(Ticker):
         self.limit = total
         self.pool_peak = 0
 
+    def has_fit(self):
+        """The cgroup keeps a 16th of the total."""
+        return self.pool_peak <= self.total - self.total // 16
+
     def tick(self):
         pool = self.store.pool_bytes()
         self.pool_peak = max(self.pool_peak, pool)
-        self.store.bound(pool, self.total)
+        self.store.bound(pool, self)
         limit = max(self.total - pool, self.total // 16)
         if abs(limit - self.limit) >= 1 << 20 and self.cgroup.lower(limit):
             self.limit = limit
@@ -294,9 +303,9 @@ class Zswap(Swap):
                 return int(line.split()[1]) << 10
         return 0
 
-    def bound(self, pool, total):
+    def bound(self, pool, governor):
         # Its own bound is in per cent of the machine's memory: far too coarse.
-        self.enable(pool < total // self.SHARE)
+        self.enable(pool < governor.total // self.SHARE)
 
 
 class Zram:
@@ -359,8 +368,10 @@ class Zram:
     def pool_bytes(self):
         return int((self.sys / "mm_stat").read_text().split()[2])
 
-    def bound(self, pool, total):
-        """It has no bound but the device's size: what does not fit ends the program."""
+    def bound(self, pool, governor):
+        """It has no bound but the device's size, and nowhere else to put a page."""
+        if not governor.has_fit():
+            self.kernel.cgroup.signal(signal.SIGKILL)
 
 
 class Kernel:

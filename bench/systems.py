@@ -7,10 +7,12 @@ without file pages (but with its page tables, rings and everything outside --ram
 the limit of the cgroup in which kernel swap runs, and in which Faultline itself runs, without
 swap, from the second round on.
 """
+import math
 import mmap
 import os
 import shlex
 import subprocess
+import time
 
 import harness
 import kernel
@@ -19,6 +21,7 @@ from journal import start_time, whole
 SLACK = 1 << 20 # for file pages, and what differs from round to round
 ENVIRONMENT = {"LC_ALL": "C", "PYTHONHASHSEED": "0"}
 KERNEL_NAMES = ["swap", "zswap", "zram"]
+OUT_OF_MEMORY = "out of memory"
 
 
 class Plain:
@@ -80,8 +83,9 @@ def nr_paging(record):
 class Runner:
     """Runs one command under one system, and counts."""
 
-    def __init__(self, args, scratch, cgroup):
-        self.args, self.scratch, self.cgroup = args, scratch, cgroup
+    def __init__(self, args, scratch, cgroup, deadline=math.inf):
+        """@deadline: when a run is ended that has not reached its own limit, either."""
+        self.args, self.scratch, self.cgroup, self.deadline = args, scratch, cgroup, deadline
         self.env = dict(os.environ, **ENVIRONMENT)
         for name in list(self.env):
             if name.startswith("FAULTLINE_"):
@@ -94,7 +98,7 @@ class Runner:
             entry = ("session", pid, start_time(pid))
             self.scratch.add(*entry)
         try:
-            return program.wait(self.args.limit, sample)
+            return program.wait(min(self.args.limit, self.deadline - time.monotonic()), sample)
         finally:
             program.end()
             self.scratch.undo(*entry)
@@ -141,6 +145,7 @@ class Runner:
 
     def kernel(self, system, case, limit):
         kind, governor = system.kind, None
+        nr_killed = self.cgroup.nr_killed()
         try:
             kind.enter()
             self.cgroup.set_limit(limit)
@@ -161,8 +166,12 @@ class Runner:
         if not kind.on_disk:
             result.swapped = [0, 0]
         record = self.finish(case, result, None)
+        if record["why"] is not None and self.cgroup.nr_killed() > nr_killed:
+            record["why"] = OUT_OF_MEMORY
         if governor is not None:
             record["pool_peak_bytes"] = governor.pool_peak
+            if not kind.on_disk and not governor.has_fit():
+                record["why"] = "its pool does not fit into memory"
         return record
 
     def finish(self, case, result, report):

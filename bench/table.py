@@ -20,6 +20,11 @@ def ratio(case, records, base_records):
     return (statistics.median(pairs), min(pairs), max(pairs)) if pairs else None
 
 
+def nr_rounds(table):
+    """That any case had."""
+    return max((len(rounds) for _, records in table for rounds in records.values()), default=0)
+
+
 def short(n):
     for unit in ("", "K", "M", "G"):
         if n < 10000 or unit == "G":
@@ -45,22 +50,32 @@ def ratio_text(found):
     return f"{middle:.2f}x" + (f" ({low:.2f}-{high:.2f})" if low != high else "")
 
 
+def nr_tries(rounds):
+    """(killed, all) tries of a kernel system."""
+    return [sum(r.get(key, 0) for r in rounds.values()) for key in ("killed", "tries")]
+
+
 def base_name(names):
     return "swap" if "swap" in names else "plain" if "plain" in names else names[0]
 
 
-def print_case(case, records, names):
-    base = base_name(names)
+def print_case(case, records, names, nr_all):
+    base, nr_had = base_name(names), nr_rounds([(case, records)])
+    if nr_had == 0:
+        return # a note says why
     limit = next((r["limit_bytes"] for rs in records.values() for r in rs.values()
                   if r.get("limit_bytes")), None)
-    print(f"\n{case.title()}" + (f", {limit / (1 << 20):.0f} MiB in all" if limit else ""))
+    print(f"\n{case.title()}" + (f", {limit / (1 << 20):.0f} MiB in all" if limit else "")
+          + (f", {nr_had} of {nr_all} rounds" if nr_had < nr_all else ""))
     for name in names:
         rounds = records.get(name)
         if not rounds:
             continue
         good = [r for r in rounds.values() if r["why"] is None]
+        killed, tries = nr_tries(rounds)
         if not good:
-            print(f"  {name:14} {next(iter(rounds.values()))['why']}")
+            print(f"  {name:14} {next(iter(rounds.values()))['why']}"
+                  + (f" ({tries} tries)" if killed else ""))
             continue
         median = {key: statistics.median(r[key] for r in good)
                   for key in ("major", "minor", "read_bytes", "written_bytes", "cpu_s")}
@@ -68,8 +83,9 @@ def print_case(case, records, names):
         print(f"  {name:14} {value_text(case, [r['value'] for r in good]):>18} {compared:>19}"
               f"{short(median['major']):>8}{short(median['minor']):>8}"
               f"{human_bytes(median['read_bytes']):>9}{human_bytes(median['written_bytes']):>9}"
-              f"{median['cpu_s']:>8.2f}" + (f"  {len(rounds) - len(good)} failed"
-                                            if len(good) < len(rounds) else ""))
+              f"{median['cpu_s']:>8.2f}"
+              + (f"  {len(rounds) - len(good)} failed" if len(good) < len(rounds) else "")
+              + (f"  (killed {killed} of {tries} tries)" if killed else ""))
 
 
 def print_all(table, names, notes):
@@ -78,7 +94,7 @@ def print_all(table, names, notes):
     print(f"\n{'':16} {'median, ± spread/2':>18} {'faster than ' + base:>19}{'major':>8}{'minor':>8}"
           f"{'read':>9}{'written':>9}{'CPU s':>8}")
     for case, records in table:
-        print_case(case, records, names)
+        print_case(case, records, names, nr_rounds(table))
     others = [n for n in names if n != base]
     print(f"\ngeometric mean of the median ratios to {base}:")
     for kind, match in (("touch", lambda c: c.higher_is_better),
@@ -95,32 +111,32 @@ def print_all(table, names, notes):
 class Progress:
     """A line on stderr that is rewritten; only on a terminal."""
 
-    def __init__(self, nr_runs):
-        self.nr_runs = nr_runs
-        self.nr_done = 0
-        self.expected = {} # key of a run -> seconds
+    def __init__(self, end):
+        self.start, self.end = time.monotonic(), end
+        self.took = {} # key of a run -> seconds
         self.is_shown = sys.stderr.isatty()
-        self.start = time.monotonic()
 
-    def left(self, keys):
+    def expected(self, keys):
         """Seconds that runs with these keys will take, by what such runs took so far."""
-        known = list(self.expected.values())
-        usual = statistics.mean(known) if known else 5
-        return sum(self.expected.get(key, usual) for key in keys)
-
-    def show(self, what, left):
-        if not self.is_shown:
-            return
-        part = self.nr_done / max(self.nr_runs, 1)
-        width = shutil.get_terminal_size().columns
-        bar = "#" * int(20 * part)
-        text = f"[{bar:20}] {part:4.0%}  {int(left) // 60}:{int(left) % 60:02} left  {what}"
-        sys.stderr.write("\r" + text[:width - 1] + "\x1b[K")
-        sys.stderr.flush()
+        usual = statistics.mean(self.took.values()) if self.took else 5
+        return sum(self.took.get(key, usual) for key in keys)
 
     def done(self, key, seconds):
-        self.nr_done += 1
-        self.expected[key] = seconds
+        self.took[key] = seconds
+
+    def show(self, what, left=None):
+        """@left: seconds, if that is known."""
+        if not self.is_shown:
+            return
+        now, bar = time.monotonic(), ""
+        if left is not None:
+            left = max(min(left, self.end - now), 0)
+            part = (now - self.start) / (now - self.start + left + 1)
+            bar = f"[{'#' * int(20 * part):20}] {part:4.0%}  "
+            bar += f"{int(left) // 60}:{int(left) % 60:02} left  "
+        width = shutil.get_terminal_size().columns
+        sys.stderr.write("\r" + (bar + what)[:width - 1] + "\x1b[K")
+        sys.stderr.flush()
 
     def clear(self):
         if self.is_shown:
