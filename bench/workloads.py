@@ -212,9 +212,10 @@ class Python(Real):
         (self.scratch / "dict.py").write_text(PYTHON)
 
     def command(self, prefix):
-        # Strings, lists and their share of the dictionary: about 310 bytes an entry.
+        # Strings, lists and their share of the dictionary: about 310 bytes an entry. Half as many
+        # as would make the footprint: short of memory, that takes minutes.
         return [*prefix, os.path.realpath(sys.executable), str(self.scratch / "dict.py"),
-                str(self.nominal // 310)]
+                str(self.nominal // 620)]
 
 
 SQL = """
