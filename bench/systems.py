@@ -166,7 +166,8 @@ class Runner:
         if not kind.on_disk:
             result.swapped = [0, 0]
         record = self.finish(case, result, None)
-        if record["why"] is not None and self.cgroup.nr_killed() > nr_killed:
+        has_died = result.status != 0 and not result.timed_out
+        if has_died and self.cgroup.nr_killed() > nr_killed:
             record["why"] = OUT_OF_MEMORY
         if governor is not None:
             record["pool_peak_bytes"] = governor.pool_peak

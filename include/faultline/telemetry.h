@@ -69,7 +69,8 @@ struct fl_event {
  * Why the pager made a call that takes translations away from the program or makes them other:
  * for each the kernel flushes the TLBs of the other CPUs that the program runs on. (Many pages by
  * one call are one flush: seen on Linux 6.18. Before 6.16 process_madvise flushes for each run.)
- * What the program asks for (munmap, madvise, mprotect, mremap) is not counted.
+ * What the program asks for (munmap, mprotect, mremap, MADV_DONTNEED) is not counted; what it has
+ * evicted (MADV_PAGEOUT, fl_evict()) is.
  */
 enum fl_shootdown {
 	FL_SHOOTDOWN_WRITE,   /* a fault: the first write to a clean page */

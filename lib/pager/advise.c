@@ -238,6 +238,32 @@ static long advise_pieces(uintptr_t addr, uintptr_t end, int advice)
 	return !err && has_hole ? -ENOMEM : err;
 }
 
+static struct vpn clamp(uintptr_t addr)
+{
+	return vpn_of(MIN(MAX(addr, WINDOW_START), WINDOW_END));
+}
+
+static bool announce(uintptr_t start, uintptr_t end)
+{
+	uint64_t mask = sys_signals_block(false);
+
+	pager_enter();
+	bool is_asked = readahead_announce(clamp(start), clamp(end));
+	pager_leave();
+	sys_signals_restore(mask);
+	return is_asked;
+}
+
+static void withdraw(uintptr_t start, uintptr_t end)
+{
+	uint64_t mask = sys_signals_block(false);
+
+	pager_enter();
+	readahead_withdraw(clamp(start), clamp(end));
+	pager_leave();
+	sys_signals_restore(mask);
+}
+
 long pager_madvise(uintptr_t addr, size_t len, int advice)
 {
 	size_t bytes = page_round_up(len);
@@ -257,16 +283,13 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 	/* First: mapping_begin() waits for what is being read, and nothing more is read after it.
 	 */
 	if (advice == MADV_PAGEOUT)
-		atomic_fetch_add(&pg.nr_paged_out, 1);
+		withdraw(addr, addr + bytes);
 	uint64_t mask = mapping_begin(addr, addr + bytes);
 	long err = mapping_end(mask, advise_pieces(addr, addr + bytes, advice));
 	if (err && err != -ENOMEM)
 		return err;
 	if (advice == MADV_WILLNEED) {
-		struct vpn first = vpn_of(MAX(addr, WINDOW_START));
-		struct vpn last = vpn_of(MIN(addr + bytes, WINDOW_END));
-
-		if (!readahead_announce(first, last))
+		if (!announce(addr, addr + bytes))
 			mapping_populate(addr, addr + bytes, POPULATE_SWAPPED);
 	} else if (advice == MADV_PAGEOUT || advice == MADV_COLD) {
 		mask = sys_signals_block(false);

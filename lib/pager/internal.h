@@ -337,6 +337,9 @@ void readahead_touched(struct vpn vpn);
 /* [vpn, end) will be needed: what is in swap of it is read by a thread of the pager, as far as
  * there are frames to spare. Return: false: the caller should touch it. */
 bool readahead_announce(struct vpn vpn, struct vpn end);
+/* What is announced there is not needed after all, and of what a stream has asked for anywhere
+ * nothing more is read (pg.nr_paged_out). Context of both: in the gate, signals blocked. */
+void readahead_withdraw(struct vpn vpn, struct vpn end);
 /* Now; it may be read, or given back, at any moment. */
 bool page_is_swapped(struct vpn vpn);
 /* Pages that one read may bring at most; so many buffers are kept for reads. */

@@ -5,8 +5,8 @@
  * The last few streams are remembered, each with its step: one page up or down, or several (a
  * column of a matrix). Two faults near each other suggest a step; from the third just where the
  * stream was expected on, its window doubles. Anything else reads one page. A page already mapped
- * never faults, so "where it was expected" is the end of the last window. Lone faults take no more
- * than half of the places, so that they cannot push out what is a stream.
+ * never faults, so "where it was expected" is the end of the last window. Lone faults take about
+ * half of the places at most, so that they cannot push out what is a stream.
  *
  *     | read by the fault | ahead ... |
  *     ^ fault             ^ trigger   ^ next
@@ -16,9 +16,9 @@
  * touch, a minor fault, says that the stream goes on, and the next window is asked for. A stream
  * that is slower than the disk so takes one minor fault a window and waits for nothing.
  *
- * Windows shrink where their pages go unused. A stream's halves when it comes to a page that it had
- * read, or asked for, and that is not there: RAM is too small for so much. And each 16 MiB has a
- * largest window, which halves while more pages are read there for nothing than for something, and
+ * Windows shrink where their pages go unused. A stream's halves when it comes to a page that was
+ * read for it and has left again, or for which there was no room. And each 16 MiB has a largest
+ * window, which halves while more pages are read there for nothing than for something, and
  * doubles while it is the other way round: where streams break off, half of their last windows, and
  * all that is ahead.
  *
@@ -32,10 +32,13 @@
 #include "base/thread.h"
 #include "pager/internal.h"
 
-#define NR_STREAMS   32u
-#define NR_REQUESTS  8u
-#define AHEAD_WINDOW 16u /* shorter windows are not worth a wake-up; guess */
-#define MAX_STEP     16  /* pages; further apart is no stream: guess */
+#define NR_STREAMS    32u
+#define NR_REQUESTS   8u
+#define NR_ANNOUNCED  8u
+#define MAX_FRUITLESS 8u     /* windows of what is announced; guess */
+#define MAX_SKIPPED   65536u /* pages that are there, or nowhere, before streams are looked after */
+#define AHEAD_WINDOW  16u    /* shorter windows are not worth a wake-up; guess */
+#define MAX_STEP      16     /* pages; further apart is no stream: guess */
 
 #define STRETCH      4096u /* pages that are judged alike */
 #define NR_STRETCHES 512u  /* 8 GiB without two of them sharing one */
@@ -67,15 +70,20 @@ struct stream {
 
 struct request {
 	struct vpn vpn;
-	struct window window; /* nr 0: what is announced, nr_left pages up to end */
-	struct vpn end;
-	uint32_t nr_left;
+	struct window window;
 	bool is_write;
 	uint32_t nr_paged_out; /* when it was wanted */
 };
 
+/* MADV_WILLNEED: what is in swap of [vpn, end), nr_left pages at most. */
+struct announcement {
+	struct vpn vpn, end;
+	uint32_t nr_left;  /* 0: it is over */
+	uint32_t nr_tries; /* that may bring nothing */
+};
+
 static struct {
-	struct lock lock;                 /* rank LOCK_STATS */
+	struct lock lock;                 /* rank LOCK_STATS; in the gate, signals blocked */
 	uint32_t clock;                   /* [lock] */
 	struct stream stream[NR_STREAMS]; /* [lock] */
 
@@ -88,6 +96,9 @@ static struct {
 
 	struct request request[NR_REQUESTS]; /* [lock] a ring, from `first` on */
 	uint32_t first, nr_requests;         /* [lock] */
+	/* [lock] likewise; the first is moved on by the thread only */
+	struct announcement announced[NR_ANNOUNCED];
+	uint32_t first_announced, nr_announced;
 	_Atomic bool has_thread;
 	struct event wanted;
 } ra = {.lock = {.rank = LOCK_STATS}};
@@ -169,10 +180,11 @@ static void judge_locked(uint64_t vpn, uint32_t nr_used, uint32_t nr_wasted)
 	*credit = (int16_t)MAX(MIN(now, largest * WIDER), largest * NARROWER);
 }
 
-/* [lock] @s is forgotten. It broke off somewhere in its last window. */
+/* [lock] @s is forgotten. It broke off somewhere in its last window, if there are not just too many
+ * of them. */
 static void stream_end_locked(struct stream *s)
 {
-	if (s->window && s->length > 2)
+	if (s->window && s->length > 2 && ra.clock - s->used > 2 * NR_STREAMS)
 		judge_locked(s->trigger, s->nr_read / 2, (s->nr_read + 1) / 2 + s->nr_ahead);
 	s->window = 0;
 }
@@ -203,7 +215,7 @@ static bool goes_on_locked(struct stream *s, uint64_t vpn)
  * a known step come first: two streams may pass near each other. */
 static struct stream *find_stream_locked(uint64_t vpn)
 {
-	struct stream *oldest[2] = {NULL, NULL}; /* of lone faults, and of what is longer */
+	struct stream *oldest = NULL, *oldest_lone = NULL;
 	uint32_t nr_lone = 0;
 
 	for (uint32_t known = 2; known-- > 0;)
@@ -214,12 +226,15 @@ static struct stream *find_stream_locked(uint64_t vpn)
 				continue;
 			if (goes_on_locked(s, vpn))
 				return s;
-			struct stream **old = &oldest[s->length > 2];
-			if (!*old || s->used < (*old)->used)
-				*old = s;
-			nr_lone += s->length <= 2;
+			if (!oldest || s->used < oldest->used)
+				oldest = s;
+			if (s->length > 2)
+				continue;
+			nr_lone++;
+			if (!oldest_lone || s->used < oldest_lone->used)
+				oldest_lone = s;
 		}
-	struct stream *s = oldest[nr_lone <= NR_STREAMS / 2];
+	struct stream *s = nr_lone > NR_STREAMS / 2 ? oldest_lone : oldest;
 	stream_end_locked(s);
 	return s;
 }
@@ -262,6 +277,7 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 		const uint8_t part = t->offset / (PAGE_BYTES / NR_PARTS);
 
 		step = is_scan ? 0 : choose_neighbour_locked(s, vpn.v, part, near);
+		s->trigger = vpn.v;
 		s->window = 1;
 		s->length = step ? 2 : 1; /* a touch just behind both is the third */
 		s->delta = 0;
@@ -301,15 +317,6 @@ static void note_ahead(struct vpn vpn, uint32_t nr_read)
 	lock_release(&ra.lock);
 }
 
-/* [lock] Return: false: there is no room for it. */
-static bool request_locked(const struct request *r)
-{
-	if (ra.nr_requests == NR_REQUESTS)
-		return false;
-	ra.request[(ra.first + ra.nr_requests++) % NR_REQUESTS] = *r;
-	return true;
-}
-
 bool page_is_swapped(struct vpn vpn)
 {
 	const struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
@@ -318,24 +325,59 @@ bool page_is_swapped(struct vpn vpn)
 	       pte_state(__atomic_load_n(leaf_pte(leaf, vpn), __ATOMIC_RELAXED)) == PAGE_SWAPPED;
 }
 
-/* One window of what is announced; the rest behind what else there is to do. */
-static void read_announced(struct request *r)
+/* A window of what is announced. @nr_paged_out: as for pager_read_ahead(). */
+static void read_announced(struct announcement *a, uint32_t nr_paged_out)
 {
-	while (r->vpn.v < r->end.v && !page_is_swapped(r->vpn))
-		r->vpn = ptab_next(&pg.ptab, (struct vpn){r->vpn.v + 1}, r->end);
-	uint64_t most = MIN(r->nr_left, r->end.v - r->vpn.v);
-	if (!most)
-		return;
-	const struct window window = {
-	    .nr = (uint32_t)MIN(most, readahead_max_window()), .delta = 1};
-	uint32_t nr = pager_read_ahead(r->vpn, window, false, r->nr_paged_out);
-	if (!nr && page_is_swapped(r->vpn)) /* no room, or paged out meanwhile */
-		return;
-	r->vpn.v += nr;
-	r->nr_left -= nr;
+	uint64_t stop = MIN(a->end.v, a->vpn.v + MAX_SKIPPED);
+
+	while (a->vpn.v < stop && !page_is_swapped(a->vpn))
+		a->vpn = ptab_next(&pg.ptab, (struct vpn){a->vpn.v + 1}, a->end);
+	if (a->vpn.v >= a->end.v) {
+		a->nr_left = 0;
+	} else if (a->vpn.v < stop) {
+		uint64_t most = MIN(MIN(a->nr_left, a->end.v - a->vpn.v), readahead_max_window());
+		uint32_t nr = pager_read_ahead(
+		    a->vpn, (struct window){.nr = (uint32_t)most, .delta = 1}, false, nr_paged_out);
+
+		/* No access, no room, or paged out elsewhere meanwhile. */
+		if (!nr && page_is_swapped(a->vpn)) {
+			a->vpn.v = MIN(leaf_end(a->vpn).v, a->end.v);
+			a->nr_left = a->nr_tries-- ? a->nr_left : 0;
+		}
+		a->vpn.v += nr;
+		a->nr_left -= nr;
+	}
+}
+
+/* The next of what is to be read ahead, streams first. Return: false: nothing. */
+static bool serve_request(void)
+{
+	struct announcement *first = &ra.announced[ra.first_announced];
+
 	lock_acquire(&ra.lock);
-	request_locked(r);
+	bool is_stream = ra.nr_requests, any = is_stream || ra.nr_announced;
+	struct request r = ra.request[ra.first];
+	struct announcement a = *first;
+	uint32_t nr_paged_out = atomic_load(&pg.nr_paged_out);
+	if (is_stream) {
+		ra.first = (ra.first + 1) % NR_REQUESTS;
+		ra.nr_requests--;
+	}
 	lock_release(&ra.lock);
+	if (is_stream) {
+		note_ahead(r.vpn, pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out));
+	} else if (any) {
+		read_announced(&a, nr_paged_out);
+		lock_acquire(&ra.lock);
+		if (first->nr_left) /* not withdrawn meanwhile */
+			*first = a;
+		if (!first->nr_left) {
+			ra.first_announced = (ra.first_announced + 1) % NR_ANNOUNCED;
+			ra.nr_announced--;
+		}
+		lock_release(&ra.lock);
+	}
+	return any;
 }
 
 static void ahead_thread(void *arg)
@@ -344,24 +386,10 @@ static void ahead_thread(void *arg)
 	for (;;) {
 		uint32_t ticket = event_begin(&ra.wanted);
 
-		lock_acquire(&ra.lock);
-		bool any = ra.nr_requests;
-		struct request r = ra.request[ra.first];
-		if (any) {
-			ra.first = (ra.first + 1) % NR_REQUESTS;
-			ra.nr_requests--;
-		}
-		lock_release(&ra.lock);
-		if (!any) {
-			event_wait(&ra.wanted, ticket);
-			continue;
-		}
-		event_cancel(&ra.wanted);
-		if (r.window.nr)
-			note_ahead(
-			    r.vpn, pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out));
+		if (serve_request())
+			event_cancel(&ra.wanted);
 		else
-			read_announced(&r);
+			event_wait(&ra.wanted, ticket);
 	}
 }
 
@@ -373,48 +401,64 @@ static bool ask_ahead_locked(struct stream *s)
 	uint32_t left =
 	    s->delta > 0 ? (PTAB_ENTRIES - 1 - i) / (uint32_t)s->delta : i / (uint32_t)-s->delta;
 
-	if (s->window < AHEAD_WINDOW)
+	uint32_t nr = MIN(s->window, largest_locked(s->next));
+	if (nr < AHEAD_WINDOW || ra.nr_requests == NR_REQUESTS)
 		return false;
-	const struct window window = {.nr = MIN(s->window, left + 1), .delta = s->delta};
-	const struct request r = {.vpn = {s->next},
+	struct window window = {.nr = MIN(nr, left + 1), .delta = s->delta};
+	ra.request[(ra.first + ra.nr_requests++) % NR_REQUESTS] = (struct request){.vpn = {s->next},
 	    .window = window,
 	    .is_write = s->is_write,
 	    .nr_paged_out = atomic_load(&pg.nr_paged_out)};
-	if (!request_locked(&r))
-		return false;
 	s->trigger = s->next;
 	s->next += (uint64_t)((int64_t)window.nr * s->delta);
 	return true;
 }
 
-static void wake_thread(void)
+/* Return: false: there is no thread, and nothing is read ahead: slower, no worse. */
+static bool wake_thread(void)
 {
 	bool has = false;
 
 	if (atomic_compare_exchange_strong(&ra.has_thread, &has, true) &&
 	    thread_start(ahead_thread, NULL, "faultline-ahead") < 0) {
-		atomic_store(&ra.has_thread, false); /* nothing is read ahead: slower, no worse */
-		return;
+		atomic_store(&ra.has_thread, false);
+		return false;
 	}
 	if (atomic_load(&ra.wanted.nr_waiting))
 		event_signal(&ra.wanted);
+	return true;
 }
 
 bool readahead_announce(struct vpn vpn, struct vpn end)
 {
-	const struct request r = {.vpn = vpn,
-	    .end = end,
-	    .nr_left = frames_usable() / 4,
-	    .nr_paged_out = atomic_load(&pg.nr_paged_out)};
+	bool is_asked = false;
 
 	if (pg.config.is_exact || tlb_is_on())
 		return false;
 	lock_acquire(&ra.lock);
-	bool is_asked = request_locked(&r);
+	if (ra.nr_announced < NR_ANNOUNCED) {
+		ra.announced[(ra.first_announced + ra.nr_announced++) % NR_ANNOUNCED] =
+		    (struct announcement){.vpn = vpn,
+		        .end = end,
+		        .nr_left = MAX(frames_usable() / 4, 1u),
+		        .nr_tries = MAX_FRUITLESS};
+		is_asked = true;
+	}
 	lock_release(&ra.lock);
-	if (is_asked)
-		wake_thread();
-	return is_asked;
+	return is_asked && wake_thread();
+}
+
+void readahead_withdraw(struct vpn vpn, struct vpn end)
+{
+	lock_acquire(&ra.lock);
+	atomic_fetch_add(&pg.nr_paged_out, 1);
+	for (uint32_t i = 0; i < ra.nr_announced; i++) {
+		struct announcement *a = &ra.announced[(ra.first_announced + i) % NR_ANNOUNCED];
+
+		if (a->vpn.v < end.v && vpn.v < a->end.v)
+			a->nr_left = 0;
+	}
+	lock_release(&ra.lock);
 }
 
 void readahead_note(struct vpn vpn, uint32_t nr_read)
@@ -464,7 +508,9 @@ void readahead_touched(struct vpn vpn)
 
 void readahead_after_fork(void)
 {
-	ra.nr_requests = 0;
+	/* The thread holds it outside the gate. */
+	lock_init(&ra.lock, LOCK_STATS);
+	ra.nr_requests = ra.nr_announced = 0;
 	atomic_store(&ra.has_thread, false);
 	atomic_store(&ra.wanted.nr_waiting, 0);
 }
