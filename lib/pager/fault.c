@@ -20,7 +20,8 @@
 #include "faultline/trace.h"
 #include "telemetry/trace_ring.h"
 
-#define MIN_READ_BUFS 8u
+#define MIN_READ_BUFS     8u
+#define MAX_WRITTEN_ALONG 32u /* pages made writable by one first write; guess */
 
 enum step {
 	STEP_WAIT, /* another thread is busy with the page: wait for it, then again */
@@ -222,27 +223,78 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 	return STEP_DONE;
 }
 
-static enum step serve_mapped(struct fault *f, uint64_t *pte)
+/* Whether a clean page beside one that is written first may be written without a fault of its own.
+ */
+static bool is_written_along(struct pt_leaf leaf, struct vpn vpn)
 {
+	uint64_t pte = *leaf_pte(leaf, vpn);
+
+	return pte_state(pte) == PAGE_MAPPED && !(pte & (PTE_DIRTY | PTE_BUSY | PTE_NO_ACCESS)) &&
+	       may_guess(frame_of(&pg.frames, pte_frame(pte)));
+}
+
+/*
+ * Pages to make writable at the first write to f->vpn: where it is foreseen that what is read will
+ * be written, those beside it too that were mapped before that was known (a window of a stream), in
+ * one L1 table and region. Return: how many; the first is *ret_first.
+ */
+static uint32_t write_run(
+    const struct fault *f, struct pt_leaf leaf, const struct region *r, struct vpn *ret_first)
+{
+	uint64_t first = f->vpn.v, end = first + 1;
+	uint64_t start = MAX(first - ptab_index(f->vpn, 1), r->start >> PAGE_SHIFT);
+	uint64_t stop = MIN(leaf_end(f->vpn).v, r->end >> PAGE_SHIFT);
+
+	if (guess_is_written(f->vpn)) {
+		while (end < stop && end - first < MAX_WRITTEN_ALONG &&
+		       is_written_along(leaf, (struct vpn){end}))
+			end++;
+		while (first > start && end - first < MAX_WRITTEN_ALONG &&
+		       is_written_along(leaf, (struct vpn){first - 1}))
+			first--;
+	}
+	ret_first->v = first;
+	return (uint32_t)(end - first);
+}
+
+/* The first write to a clean page. */
+static enum step serve_write(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	struct vpn vpn;
+	uint32_t nr = write_run(f, leaf, r, &vpn);
+
+	/* Dirty before they can be written: of a call that fails a part may be done. */
+	for (uint32_t i = 0; i < nr; i++) {
+		struct vpn page = {vpn.v + i};
+		uint64_t *pte = leaf_pte(leaf, page);
+
+		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
+		page_dirtied(frame_of(&pg.frames, pte_frame(*pte)), page.v != f->vpn.v);
+	}
+	if (transport_protect(&pg.transport, vpn, nr, false, FL_SHOOTDOWN_WRITE))
+		return STEP_ERROR;
+	event_log(&pg.telemetry, EVENT_DIRTY, f->vpn, UINT32_MAX);
+	guess_note(f->vpn, true);
+	f->kind = KIND_WRITE;
+	return STEP_DONE;
+}
+
+static enum step serve_mapped(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	uint64_t *pte = leaf_pte(leaf, f->vpn);
+
 	if (*pte & PTE_BUSY) {
 		f->ticket = event_begin(page_event(f->vpn));
 		return STEP_WAIT;
 	}
 	if (!f->is_write)
 		return STEP_DONE;
-	/* Also for a page that is dirty already: another thread may have made it so since this one
-	 * faulted, and a page that mremap moved may still be protected. */
-	if (transport_protect(&pg.transport, f->vpn, 1, false,
-	        *pte & PTE_DIRTY ? FL_SHOOTDOWN_FAULT : FL_SHOOTDOWN_WRITE))
-		return STEP_ERROR;
-	if (!(*pte & PTE_DIRTY)) {
-		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
-		page_dirtied(frame_of(&pg.frames, pte_frame(*pte)), false);
-		event_log(&pg.telemetry, EVENT_DIRTY, f->vpn, UINT32_MAX);
-		guess_note(f->vpn, true);
-		f->kind = KIND_WRITE;
-	}
-	return STEP_DONE;
+	if (!(*pte & PTE_DIRTY))
+		return serve_write(f, leaf, r);
+	/* Another thread may have made it so since this one faulted, and a page that mremap moved
+	 * may still be protected. */
+	bool has_failed = transport_protect(&pg.transport, f->vpn, 1, false, FL_SHOOTDOWN_FAULT);
+	return has_failed ? STEP_ERROR : STEP_DONE;
 }
 
 static struct vpn read_vpn(const struct fault *f, uint32_t i)
@@ -382,7 +434,7 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 	if (UNLIKELY(pg.transport.is_silent) && !f->is_ahead && engine_is_stale())
 		return STEP_DONE;
 	if (state == PAGE_MAPPED)
-		return serve_mapped(f, pte);
+		return serve_mapped(f, leaf, r);
 	if ((state == PAGE_READING || state == PAGE_HELD) && !pg.config.is_exact)
 		readahead_touched(f->vpn);
 	if (state == PAGE_READING) {

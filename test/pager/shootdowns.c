@@ -146,6 +146,12 @@ int main(int argc, char **argv)
 	    0, SPARSE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	walk(next_page, NR_PAGES, WRITES);
+	/* Each window is mapped before its first page is written: a write then opens a run. */
+	t = walk(next_page, NR_PAGES, BOTH);
+	expect("scan that reads, then writes, once",
+	    t.by[FL_SHOOTDOWN_WRITE] >= 8 && t.by[FL_SHOOTDOWN_WRITE] <= NR_PAGES / 8 &&
+	        counts_agree(&t),
+	    &t);
 	walk(next_page, NR_PAGES, WRITES);
 	t = walk(next_page, NR_PAGES, WRITES);
 	expect("writing scan", left_by(&t, 15) && is_rare(&t, NR_PAGES) && counts_agree(&t), &t);
