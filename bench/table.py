@@ -96,7 +96,8 @@ def print_all(table, names, notes):
     for case, records in table:
         print_case(case, records, names, nr_rounds(table))
     others = [n for n in names if n != base]
-    print(f"\ngeometric mean of the median ratios to {base}:")
+    if others:
+        print(f"\ngeometric mean of the median ratios to {base}:")
     for kind, match in (("touch", lambda c: c.higher_is_better),
                         ("real", lambda c: not c.higher_is_better and c.part != "fits")):
         for name in others:

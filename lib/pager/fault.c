@@ -229,8 +229,10 @@ static bool is_written_along(struct pt_leaf leaf, struct vpn vpn)
 {
 	uint64_t pte = *leaf_pte(leaf, vpn);
 
-	return pte_state(pte) == PAGE_MAPPED && !(pte & (PTE_DIRTY | PTE_BUSY | PTE_NO_ACCESS)) &&
-	       may_guess(frame_of(&pg.frames, pte_frame(pte)));
+	if (pte_state(pte) != PAGE_MAPPED || pte & (PTE_DIRTY | PTE_BUSY | PTE_NO_ACCESS))
+		return false;
+	struct frame *fr = frame_of(&pg.frames, pte_frame(pte));
+	return may_guess(fr) && !(atomic_load(&fr->flags) & FRAME_WRITING);
 }
 
 /*
@@ -270,10 +272,10 @@ static enum step serve_write(struct fault *f, struct pt_leaf leaf, const struct 
 
 		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
 		page_dirtied(frame_of(&pg.frames, pte_frame(*pte)), page.v != f->vpn.v);
+		event_log(&pg.telemetry, EVENT_DIRTY, page, UINT32_MAX);
 	}
 	if (transport_protect(&pg.transport, vpn, nr, false, FL_SHOOTDOWN_WRITE))
 		return STEP_ERROR;
-	event_log(&pg.telemetry, EVENT_DIRTY, f->vpn, UINT32_MAX);
 	guess_note(f->vpn, true);
 	f->kind = KIND_WRITE;
 	return STEP_DONE;
