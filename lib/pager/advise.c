@@ -18,16 +18,29 @@
 
 /* --- bringing pages in --- */
 
-static struct piece piece_now(uintptr_t at, uintptr_t end)
+/* Into the pager, with signals blocked. Return: what gate_leave() wants. */
+static uint64_t gate_enter(void)
 {
 	uint64_t mask = sys_signals_block(false);
 
 	pager_enter();
+	return mask;
+}
+
+static void gate_leave(uint64_t mask)
+{
+	pager_leave();
+	sys_signals_restore(mask);
+}
+
+static struct piece piece_now(uintptr_t at, uintptr_t end)
+{
+	uint64_t mask = gate_enter();
+
 	rwlock_read(&pg.map_lock);
 	struct piece p = mapping_piece(at, end);
 	rwlock_read_done(&pg.map_lock);
-	pager_leave();
-	sys_signals_restore(mask);
+	gate_leave(mask);
 	return p;
 }
 
@@ -43,7 +56,7 @@ static long populate_piece(const struct piece *p, enum populate how, uint64_t *b
 	if (!(prot & need))
 		return -EFAULT;
 	for (uintptr_t at = p->start; at < p->end && *budget; at += PAGE_BYTES) {
-		if (how == POPULATE_SWAPPED && !page_is_swapped(vpn_of(at)))
+		if (how == POPULATE_SWAPPED && page_state_now(vpn_of(at)) != PAGE_SWAPPED)
 			continue;
 		enum fault_result r = pager_fault(at, is_write ? ACCESS_WRITE : ACCESS_READ);
 		if (r == FAULT_IO_ERROR)
@@ -245,23 +258,19 @@ static struct vpn clamp(uintptr_t addr)
 
 static bool announce(uintptr_t start, uintptr_t end)
 {
-	uint64_t mask = sys_signals_block(false);
-
-	pager_enter();
+	uint64_t mask = gate_enter();
 	bool is_asked = readahead_announce(clamp(start), clamp(end));
-	pager_leave();
-	sys_signals_restore(mask);
+
+	gate_leave(mask);
 	return is_asked;
 }
 
 static void withdraw(uintptr_t start, uintptr_t end)
 {
-	uint64_t mask = sys_signals_block(false);
+	uint64_t mask = gate_enter();
 
-	pager_enter();
 	readahead_withdraw(clamp(start), clamp(end));
-	pager_leave();
-	sys_signals_restore(mask);
+	gate_leave(mask);
 }
 
 long pager_madvise(uintptr_t addr, size_t len, int advice)
@@ -292,14 +301,12 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 		if (!announce(addr, addr + bytes))
 			mapping_populate(addr, addr + bytes, POPULATE_SWAPPED);
 	} else if (advice == MADV_PAGEOUT || advice == MADV_COLD) {
-		mask = sys_signals_block(false);
-		pager_enter();
+		mask = gate_enter();
 		if (advice == MADV_PAGEOUT)
 			page_out(addr, addr + bytes);
 		else
 			make_cold(addr, addr + bytes);
-		pager_leave();
-		sys_signals_restore(mask);
+		gate_leave(mask);
 	}
 	return err;
 }
@@ -309,11 +316,8 @@ long pager_madvise(uintptr_t addr, size_t len, int advice)
 /* Whether the page has a frame: mapped, held, or being read. */
 static bool is_resident(uintptr_t addr)
 {
-	struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn_of(addr));
-	enum page_state state = PAGE_NONE;
+	enum page_state state = page_state_now(vpn_of(addr));
 
-	if (leaf.pte)
-		state = pte_state(__atomic_load_n(leaf_pte(leaf, vpn_of(addr)), __ATOMIC_RELAXED));
 	return state != PAGE_NONE && state != PAGE_SWAPPED;
 }
 
@@ -353,8 +357,8 @@ size_t pager_reach(uintptr_t addr, size_t len, int prot)
 
 	if (!pg.running || end < addr || !touches_window(addr, len))
 		return len;
-	uint64_t mask = sys_signals_block(false);
-	pager_enter();
+	uint64_t mask = gate_enter();
+
 	rwlock_read(&pg.map_lock);
 	for (struct piece p; at < end; at = p.end) {
 		p = mapping_piece(at, end);
@@ -362,8 +366,7 @@ size_t pager_reach(uintptr_t addr, size_t len, int prot)
 			break;
 	}
 	rwlock_read_done(&pg.map_lock);
-	pager_leave();
-	sys_signals_restore(mask);
+	gate_leave(mask);
 	return at - addr;
 }
 

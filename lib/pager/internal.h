@@ -142,6 +142,15 @@ static inline bool is_sample(uint32_t n, uint32_t every)
 	return n * 2654435769u < UINT32_MAX / every;
 }
 
+/* Without the L1 lock: it may be another at any moment. NONE where there is no table. */
+static inline enum page_state page_state_now(struct vpn vpn)
+{
+	struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
+
+	return leaf.pte ? pte_state(__atomic_load_n(leaf_pte(leaf, vpn), __ATOMIC_RELAXED))
+	                : PAGE_NONE;
+}
+
 static inline bool tlb_is_on(void)
 {
 	return UNLIKELY(pg.tlb.geometry.entries);
@@ -340,8 +349,6 @@ bool readahead_announce(struct vpn vpn, struct vpn end);
 /* What is announced there is not needed after all, and of what a stream has asked for anywhere
  * nothing more is read (pg.nr_paged_out). Context of both: in the gate, signals blocked. */
 void readahead_withdraw(struct vpn vpn, struct vpn end);
-/* Now; it may be read, or given back, at any moment. */
-bool page_is_swapped(struct vpn vpn);
 /* Pages that one read may bring at most; so many buffers are kept for reads. */
 uint32_t readahead_max_window(void);
 void readahead_after_fork(void);

@@ -111,9 +111,14 @@ static int64_t steps_to(const struct stream *s, uint64_t vpn)
 	return distance % s->delta ? INT64_MIN : distance / s->delta;
 }
 
+static uint32_t stretch_of(uint64_t vpn)
+{
+	return vpn / STRETCH % NR_STRETCHES;
+}
+
 static int8_t *score_locked(uint64_t vpn, uint8_t part, bool is_above)
 {
-	return &ra.followed[vpn / STRETCH % NR_STRETCHES][part][is_above];
+	return &ra.followed[stretch_of(vpn)][part][is_above];
 }
 
 static void vote_locked(int8_t *score, int points)
@@ -157,16 +162,15 @@ static void note_followed_locked(const struct stream *s, int64_t step)
 /* [lock] The largest window for streams at @vpn. */
 static uint32_t largest_locked(uint64_t vpn)
 {
-	return MAX(
-	    readahead_max_window() >> ra.halvings[vpn / STRETCH % NR_STRETCHES], MIN_LARGEST);
+	return MAX(readahead_max_window() >> ra.halvings[stretch_of(vpn)], MIN_LARGEST);
 }
 
 /* [lock] Of pages that were read near @vpn before they were wanted, so many were, and so many were
  * not. */
 static void judge_locked(uint64_t vpn, uint32_t nr_used, uint32_t nr_wasted)
 {
-	uint8_t *halvings = &ra.halvings[vpn / STRETCH % NR_STRETCHES];
-	int16_t *credit = &ra.credit[vpn / STRETCH % NR_STRETCHES];
+	uint8_t *halvings = &ra.halvings[stretch_of(vpn)];
+	int16_t *credit = &ra.credit[stretch_of(vpn)];
 	int32_t largest = (int32_t)largest_locked(vpn);
 	int32_t now = *credit + (int32_t)nr_used - (int32_t)nr_wasted;
 
@@ -254,10 +258,10 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 
 	lock_acquire(&ra.lock);
 	struct stream *s = find_stream_locked(vpn.v);
-	if (s->window && s->length > 2 && steps_to(s, vpn.v) < 0) {
+	int64_t steps = s->window && s->length > 2 ? steps_to(s, vpn.v) : 0;
+	if (steps < 0) {
 		/* What is behind the hole is there, or being read. */
-		uint32_t nr = MIN((uint32_t)-steps_to(s, vpn.v), s->window);
-		struct window hole = {.nr = nr, .delta = s->delta};
+		struct window hole = {.nr = MIN((uint32_t)-steps, s->window), .delta = s->delta};
 
 		s->window = MAX(s->window / 2, MIN_LARGEST);
 		s->used = ++ra.clock;
@@ -272,7 +276,7 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 		if (s->nr_ahead) /* it was there, and left again */
 			s->window = MAX(s->window / 2, MIN_LARGEST);
 		else if (++s->length > 2)
-			s->window = MIN(MAX(s->window * 2, 4u), largest_locked(vpn.v));
+			s->window = MIN(MAX(s->window * 2, MIN_LARGEST), largest_locked(vpn.v));
 	} else {
 		const uint8_t part = t->offset / (PAGE_BYTES / NR_PARTS);
 
@@ -317,20 +321,12 @@ static void note_ahead(struct vpn vpn, uint32_t nr_read)
 	lock_release(&ra.lock);
 }
 
-bool page_is_swapped(struct vpn vpn)
-{
-	const struct pt_leaf leaf = ptab_walk(&pg.ptab, vpn);
-
-	return leaf.pte &&
-	       pte_state(__atomic_load_n(leaf_pte(leaf, vpn), __ATOMIC_RELAXED)) == PAGE_SWAPPED;
-}
-
 /* A window of what is announced. @nr_paged_out: as for pager_read_ahead(). */
 static void read_announced(struct announcement *a, uint32_t nr_paged_out)
 {
 	uint64_t stop = MIN(a->end.v, a->vpn.v + MAX_SKIPPED);
 
-	while (a->vpn.v < stop && !page_is_swapped(a->vpn))
+	while (a->vpn.v < stop && page_state_now(a->vpn) != PAGE_SWAPPED)
 		a->vpn = ptab_next(&pg.ptab, (struct vpn){a->vpn.v + 1}, a->end);
 	if (a->vpn.v >= a->end.v) {
 		a->nr_left = 0;
@@ -340,7 +336,7 @@ static void read_announced(struct announcement *a, uint32_t nr_paged_out)
 		    a->vpn, (struct window){.nr = (uint32_t)most, .delta = 1}, false, nr_paged_out);
 
 		/* No access, no room, or paged out elsewhere meanwhile. */
-		if (!nr && page_is_swapped(a->vpn)) {
+		if (!nr && page_state_now(a->vpn) == PAGE_SWAPPED) {
 			a->vpn.v = MIN(leaf_end(a->vpn).v, a->end.v);
 			a->nr_left = a->nr_tries-- ? a->nr_left : 0;
 		}

@@ -22,15 +22,6 @@
 static uint32_t *area[NR_AREAS];
 static uint32_t written[NR_AREAS]; /* what it was filled with; 0: nothing */
 static volatile uint32_t nr_handled;
-static uint64_t seed = 88172645463325252u;
-
-static uint64_t random_below(uint64_t end)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (seed >> 20) % end;
-}
 
 static void look_at(unsigned i, uint64_t page)
 {

@@ -4,6 +4,7 @@
 #define FL_TEST_CHECK_H
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,5 +17,16 @@
 			_exit(1);                                                                \
 		}                                                                                \
 	} while (0)
+
+/* The same numbers in each run (xorshift64). */
+static inline uint64_t random_below(uint64_t end)
+{
+	static uint64_t seed = 88172645463325252u;
+
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (seed >> 20) % end;
+}
 
 #endif

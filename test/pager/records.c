@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 {
 	CHECK(argc == 3);
 	const char *how = argv[1];
-	uint64_t nr = strtoul(argv[2], NULL, 10), seed = 88172645463325252u;
+	uint64_t nr = strtoul(argv[2], NULL, 10);
 
 	area = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(area != MAP_FAILED);
@@ -52,10 +52,7 @@ int main(int argc, char **argv)
 		put(page, SOMEWHERE);
 	}
 	for (uint64_t i = 0; i < nr; i++) {
-		seed ^= seed << 13;
-		seed ^= seed >> 7;
-		seed ^= seed << 17;
-		uint64_t page = (seed >> 20) % (NR_PAGES - 1);
+		uint64_t page = random_below(NR_PAGES - 1);
 		bool is_alone = !strcmp(how, "alone") || (!strcmp(how, "mixed") && i % 2);
 
 		if (!strcmp(how, "below")) {

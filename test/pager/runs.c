@@ -22,16 +22,6 @@ static void look_at(uint64_t page)
 	CHECK(area[page * WORDS + page % WORDS] == page * 31 + 1);
 }
 
-static uint64_t random_below(uint64_t end)
-{
-	static uint64_t seed = 88172645463325252u;
-
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (seed >> 20) % end;
-}
-
 static void run(uint64_t length)
 {
 	uint64_t first = random_below(NR_PAGES - length + 1);

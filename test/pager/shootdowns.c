@@ -93,15 +93,18 @@ static void evict_sparse(void)
 		__builtin_trap();
 }
 
+static uint64_t calls_to_evict(const struct tally *t)
+{
+	return t->by[FL_SHOOTDOWN_PROTECT] + t->by[FL_SHOOTDOWN_UNMAP];
+}
+
 static void expect(const char *what, bool is_good, const struct tally *t)
 {
-	uint64_t calls = t->by[FL_SHOOTDOWN_PROTECT] + t->by[FL_SHOOTDOWN_UNMAP];
-
 	printf("%s: %s: %llu faults, of them %llu first writes; shootdowns: first writes %llu, "
 	       "other faults %llu, %llu for %llu pages unmapped\n",
 	    what, is_good ? "good" : "bad", (unsigned long long)t->faults,
 	    (unsigned long long)t->first_writes, (unsigned long long)t->by[FL_SHOOTDOWN_WRITE],
-	    (unsigned long long)t->by[FL_SHOOTDOWN_FAULT], (unsigned long long)calls,
+	    (unsigned long long)t->by[FL_SHOOTDOWN_FAULT], (unsigned long long)calls_to_evict(t),
 	    (unsigned long long)t->unmapped);
 	is_bad |= !is_good;
 }
@@ -109,7 +112,7 @@ static void expect(const char *what, bool is_good, const struct tally *t)
 /* Pages have left, by at most @per_100 calls for a hundred of them. */
 static bool left_by(const struct tally *t, uint64_t per_100)
 {
-	uint64_t calls = t->by[FL_SHOOTDOWN_PROTECT] + t->by[FL_SHOOTDOWN_UNMAP];
+	uint64_t calls = calls_to_evict(t);
 
 	return t->unmapped >= NR_PAGES / 4 && calls && calls * 100 <= t->unmapped * per_100;
 }
