@@ -34,7 +34,8 @@ static int init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places, uint3
 	words = (fs->nr_bufs + 63) / 64;
 	fs->frame = meta_map(nr_frames * sizeof(*fs->frame));
 	fs->buf_free = meta_map(words * sizeof(uint64_t));
-	if (!fs->frame || !fs->buf_free)
+	fs->buf_lent = meta_map(words * sizeof(uint64_t));
+	if (!fs->frame || !fs->buf_free || !fs->buf_lent)
 		return -ENOMEM;
 	long pool = sys_call6(SYS_mmap, (long)POOL_START, (long)fs->nr_bufs << PAGE_SHIFT,
 	    PROT_READ | PROT_WRITE,
@@ -118,7 +119,7 @@ void places_give(struct frames *fs, uint32_t nr)
 	if (!nr)
 		return;
 	int32_t before = atomic_fetch_add(&fs->places_free, (int32_t)nr);
-	ensure(before + (int32_t)nr <= (int32_t)fs->nr_places);
+	ensure(before + (int32_t)nr <= (int32_t)(fs->nr_places + atomic_load(&fs->nr_lent)));
 }
 
 /* [lock] Take the lowest free buffer; there is one. */
@@ -159,6 +160,65 @@ void buf_give(struct frames *fs, uint32_t buf)
 	fs->buf_cursor = MIN(fs->buf_cursor, buf / 64);
 	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + 1);
 	lock_release(&fs->lock);
+}
+
+/* [lock] Mark up to @want of the highest free buffers lent. */
+static uint32_t mark_lent(struct frames *fs, uint32_t *ret_bufs, uint32_t want)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t word = (fs->nr_bufs + 63) / 64; word-- && nr < want;)
+		while (fs->buf_free[word] && nr < want) {
+			uint32_t bit = 63 - (uint32_t)__builtin_clzll(fs->buf_free[word]);
+
+			fs->buf_free[word] &= ~(1ull << bit);
+			fs->buf_lent[word] |= 1ull << bit;
+			ret_bufs[nr++] = word * 64 + bit;
+		}
+	return nr;
+}
+
+uint32_t bufs_lend(struct frames *fs, uint32_t want, uint32_t reserve)
+{
+	uint32_t bufs[MAX_LEND], nr_run;
+
+	lock_acquire(&fs->lock);
+	uint32_t nr_free = atomic_load(&fs->bufs_free);
+	want = MIN(want, nr_free > reserve ? nr_free - reserve : 0);
+	uint32_t nr = mark_lent(fs, bufs, MIN(want, MAX_LEND));
+	atomic_store(&fs->bufs_free, nr_free - nr);
+	atomic_store(&fs->nr_lent, atomic_load(&fs->nr_lent) + nr);
+	lock_release(&fs->lock);
+	/* From the highest downwards. Not resident before they are places. */
+	for (uint32_t i = 0; i < nr; i += nr_run) {
+		for (nr_run = 1; i + nr_run < nr && bufs[i + nr_run] == bufs[i] - nr_run;)
+			nr_run++;
+		long err = sys_call3(SYS_madvise, (long)buf_addr(fs, bufs[i + nr_run - 1]),
+		    (long)nr_run << PAGE_SHIFT, MADV_DONTNEED);
+		ensure(!err);
+	}
+	places_give(fs, nr);
+	return nr;
+}
+
+uint32_t bufs_take_back(struct frames *fs, uint32_t want)
+{
+	uint32_t nr = places_take(fs, MIN(want, atomic_load(&fs->nr_lent))), left = nr;
+
+	lock_acquire(&fs->lock);
+	for (uint32_t word = 0; left; word++)
+		while (fs->buf_lent[word] && left) {
+			uint64_t bit = fs->buf_lent[word] & -fs->buf_lent[word];
+
+			fs->buf_lent[word] &= ~bit;
+			fs->buf_free[word] |= bit;
+			fs->buf_cursor = MIN(fs->buf_cursor, word);
+			left--;
+		}
+	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + nr);
+	atomic_store(&fs->nr_lent, atomic_load(&fs->nr_lent) - nr);
+	lock_release(&fs->lock);
+	return nr;
 }
 
 struct frame_nr frame_take(struct frames *fs, struct vpn vpn)

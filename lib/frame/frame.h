@@ -2,11 +2,12 @@
 /*
  * Frames: the emulated RAM.
  *
- * The budget is nr_frames. It is split once and for all into the pool, nr_bufs page buffers that
- * hold HELD pages and pages in I/O, and nr_places, the number of pages that may be mapped in the
- * program at a time. What is resident can thus never exceed
+ * The budget is nr_frames. It is split into the pool, nr_bufs page buffers that hold HELD pages and
+ * pages in I/O, and nr_places, the number of pages that may be mapped in the program at a time. Of
+ * the pool, free buffers may be lent: each is a place then, and not resident itself. What is
+ * resident can thus never exceed
  *
- *     places taken + pool = nr_places + nr_bufs = nr_frames,
+ *     places taken + pool = (nr_places + nr_lent) + (nr_bufs - nr_lent) = nr_frames,
  *
  * whatever is being copied from one to the other: a page is mapped only with a place in hand, and
  * the place is given back only after the page was unmapped. A frame number names a page's frame
@@ -57,6 +58,8 @@ struct frames {
 	uint32_t nr_fresh;             /* [lock] frames from here on were never used */
 	uint32_t free_head;            /* [lock] */
 	uint64_t *buf_free;            /* [lock] one bit per buffer, 1 = free */
+	uint64_t *buf_lent;            /* [lock] one bit per buffer, 1 = lent, and not free */
+	_Atomic uint32_t nr_lent;      /* [lock] to write */
 	uint32_t buf_cursor;           /* [lock] no buffer is free in the words below this one */
 	_Atomic uint32_t bufs_free;    /* [lock] to write */
 	_Atomic uint32_t bufs_touched; /* [lock] to write; buffers from here on were never used, and
@@ -94,6 +97,13 @@ void places_give(struct frames *fs, uint32_t nr);
  * Return: how many. Context: any. */
 uint32_t bufs_take(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve);
 void buf_give(struct frames *fs, uint32_t buf);
+
+#define MAX_LEND 64u
+/* Make places of up to @want free buffers, at most MAX_LEND, leaving @reserve free ones. Does not
+ * signal. Return: how many. Context: any, one thread at a time. */
+uint32_t bufs_lend(struct frames *fs, uint32_t want, uint32_t reserve);
+/* Take up to @want free places, and make buffers of them again. As above. */
+uint32_t bufs_take_back(struct frames *fs, uint32_t want);
 
 /* Take a frame number for @vpn; never fails while the caller owns a place or a buffer for it. */
 struct frame_nr frame_take(struct frames *fs, struct vpn vpn);

@@ -43,9 +43,10 @@ static void check_all(void)
 			if (leaf.pte[i])
 				check_page((struct vpn){vpn.v + i}, leaf.pte[i], &t);
 	}
+	uint32_t lent = atomic_load(&pg.frames.nr_lent);
 	ensure(t.mapped + share_pages() + atomic_load(&pg.withheld) ==
-	       pg.frames.nr_places - (uint32_t)atomic_load(&pg.frames.places_free));
-	ensure(t.held == pg.frames.nr_bufs - atomic_load(&pg.frames.bufs_free));
+	       pg.frames.nr_places + lent - (uint32_t)atomic_load(&pg.frames.places_free));
+	ensure(t.held == pg.frames.nr_bufs - lent - atomic_load(&pg.frames.bufs_free));
 	ensure(t.mapped + t.held == atomic_load(&pg.frames.frames_used));
 	swap_check(pg.swap);
 	ensure(t.mapped + t.held + t.swapped == atomic_load(&pg.nr_populated));

@@ -74,10 +74,13 @@ struct pager {
 	struct policy *policy; /* [policy_lock] */
 	uint32_t nr_stamps;    /* [policy_lock] see struct frame */
 	_Atomic uint32_t places_low, places_high; /* watermarks of frames_room() */
-	_Atomic uint32_t withheld; /* places kept back: RAM that may be raised (budget.c) */
-	uint32_t hold_reserve;     /* [const] buffers that the trap TLB leaves to others */
-	uint32_t inline_threads;   /* [const] with more threads faulting, the pager thread unmaps */
-	uint32_t block_threads;    /* [const] ... and dirty pages of a block go together: unmap.c */
+	_Atomic uint32_t withheld;      /* places kept back: RAM that may be raised (budget.c) */
+	uint32_t nr_answers, nr_unused; /* [policy_lock] of pages that were watched: lately */
+	uint32_t max_held;       /* [const] most that the policy may watch, if no buffer is lent */
+	uint32_t lend_target;    /* [reclaim_lock] buffers that should be places */
+	uint32_t hold_reserve;   /* [const] buffers that the trap TLB leaves to others */
+	uint32_t inline_threads; /* [const] with more threads faulting, the pager thread unmaps */
+	uint32_t block_threads;  /* [const] ... and dirty pages of a block go together: unmap.c */
 
 	_Atomic uint32_t
 	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */

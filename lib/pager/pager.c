@@ -107,6 +107,7 @@ void pager_publish(bool with_swap)
 	struct fl_process *p = pg.telemetry.p;
 	uint64_t populated = atomic_load(&pg.nr_populated) << PAGE_SHIFT;
 	int32_t places_free = atomic_load(&pg.frames.places_free);
+	uint32_t lent = atomic_load(&pg.frames.nr_lent);
 
 	/* Read one after the other: the sum may be a little off. */
 	uint64_t used =
@@ -120,8 +121,9 @@ void pager_publish(bool with_swap)
 	if (populated > atomic_load_explicit(&p->managed_bytes_peak, memory_order_relaxed))
 		atomic_store_explicit(&p->managed_bytes_peak, populated, memory_order_relaxed);
 	atomic_store_explicit(&p->resident_bytes,
-	    (uint64_t)(pg.frames.nr_places - atomic_load(&pg.withheld) -
-	               (uint32_t)MAX(places_free, 0) + atomic_load(&pg.frames.bufs_touched))
+	    (uint64_t)(pg.frames.nr_places + lent - atomic_load(&pg.withheld) -
+	               (uint32_t)MAX(places_free, 0) +
+	               MIN(atomic_load(&pg.frames.bufs_touched), pg.frames.nr_bufs - lent))
 	        << PAGE_SHIFT,
 	    memory_order_relaxed);
 	if (!with_swap)

@@ -62,9 +62,19 @@ void policy_insert(struct frame_nr nr, uint32_t distance)
 	lock_release(&pg.policy_lock);
 }
 
+/* A page that was unmapped to see was touched, or is given up for want of it. [policy lock] */
+static void note_answer(struct frame_nr nr, bool is_used)
+{
+	if (atomic_load(&frame_of(&pg.frames, nr)->flags) & FRAME_WATCHED) {
+		pg.nr_answers++;
+		pg.nr_unused += !is_used;
+	}
+}
+
 void policy_touched(struct frame_nr nr)
 {
 	lock_acquire(&pg.policy_lock);
+	note_answer(nr, true);
 	/* Rescued after the policy had given it up: to the policy it comes back at once. */
 	if (policy_has_chosen(nr))
 		pg.policy_ops->insert(pg.policy, nr, 0);
@@ -144,6 +154,8 @@ static uint32_t policy_choose(struct choice *ret_choices, uint32_t nr, bool *ret
 	} else {
 		nr = pg.policy_ops->choose(pg.policy, ret_choices, nr);
 		for (uint32_t i = 0; i < nr; i++) {
+			if (ret_choices[i].what == CHOICE_EVICT)
+				note_answer(ret_choices[i].frame, false);
 			clear_chosen(ret_choices[i].frame);
 			atomic_fetch_or(
 			    &frame_of(&pg.frames, ret_choices[i].frame)->flags, FRAME_CHOSEN);
@@ -166,12 +178,50 @@ void reclaim_cold(const struct frame_nr *frames, uint32_t nr)
 	lock_release(&pg.policy_lock);
 }
 
+/*
+ * Where hardly a watched page turns out to be unused, those that must be watched, because they have
+ * a buffer and no place, go round: each that is touched needs a place, for which another must be
+ * watched. Then less of RAM is pool, and more is places. [reclaim lock]
+ */
+static void judge_pool(void)
+{
+	uint32_t step = MAX(pg.max_held / 32, 1u), target = pg.lend_target;
+
+	if (!pg.policy_ops->set_max_held || pg.config.is_exact || tlb_is_on())
+		return;
+	lock_acquire(&pg.policy_lock);
+	if (pg.nr_answers >= MAX(pg.max_held / 8, 16u)) {
+		if ((uint64_t)pg.nr_unused * 4 < pg.nr_answers)
+			target = MIN(target + step, pg.max_held / 8 * 7);
+		else if ((uint64_t)pg.nr_unused * 2 > pg.nr_answers)
+			target -= MIN(target, step);
+		pg.nr_answers = pg.nr_unused = 0;
+		if (target != pg.lend_target)
+			pg.policy_ops->set_max_held(pg.policy, pg.max_held - target);
+		pg.lend_target = target;
+	}
+	lock_release(&pg.policy_lock);
+}
+
+/* So many places are free that were not before. [reclaim lock] */
+static void shift_pool(uint32_t freed)
+{
+	uint32_t lent = atomic_load(&pg.frames.nr_lent), target = pg.lend_target;
+
+	if (lent < target)
+		bufs_lend(&pg.frames, target - lent, pg.frames.nr_bufs - pg.max_held);
+	else if (lent > target)
+		bufs_take_back(&pg.frames, MIN(lent - target, freed / 2));
+}
+
 /* Do the first @nr of `choices`, and let go of the reclaim lock. As unmap_choices(). */
 static uint32_t do_choices(uint32_t nr, bool with_others)
 {
 	uint64_t began = share_is_on() ? now_ns() : 0;
 	uint32_t freed = unmap_choices(choices, nr, with_others);
 
+	judge_pool();
+	shift_pool(freed);
 	lock_release(&pg.reclaim_lock);
 	if (share_is_on())
 		share_worked(SHARE_UNMAP, now_ns() - began);
@@ -532,7 +582,7 @@ int reclaim_init(void)
 	 * too few buffers there, unmapping waits for the disk. */
 	uint32_t slack = MIN(readahead_max_window(), nr_bufs / 4) +
 	                 MIN(MAX_IN_WRITE, nr_bufs / (tables_are_dear() ? 4 : 8));
-	pg.policy_ops->init(
-	    pg.policy, nr, pg.config.is_exact ? pager_exact_held(nr) : nr_bufs - slack);
+	pg.max_held = pg.config.is_exact ? pager_exact_held(nr) : nr_bufs - slack;
+	pg.policy_ops->init(pg.policy, nr, pg.max_held);
 	return 0;
 }

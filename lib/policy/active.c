@@ -83,6 +83,7 @@ const struct policy_ops policy_active = {
     .summary = "Linux's active and inactive lists, with refault distance",
     .state_bytes = active_state_bytes,
     .init = active_init,
+    .set_max_held = watch_set_max_held,
     .insert = active_insert,
     .touched = active_touched,
     .held = active_held,

@@ -111,6 +111,7 @@ const struct policy_ops policy_aging = {
     .summary = "eight bits of history a page (NFU with aging); the lowest goes",
     .state_bytes = aging_state_bytes,
     .init = aging_init,
+    .set_max_held = watch_set_max_held,
     .insert = aging_insert,
     .touched = aging_touched,
     .held = aging_held,

@@ -96,6 +96,11 @@ static void gclock_init(struct policy *p, uint32_t nr_frames, uint32_t max_held)
 	init(p, nr_frames, max_held, GCLOCK_ROUNDS);
 }
 
+static void clock_set_max_held(struct policy *p, uint32_t max_held)
+{
+	p->max_held = max_held;
+}
+
 static void leave(struct policy *p, uint32_t f)
 {
 	switch ((enum where)p->where[f]) {
@@ -221,6 +226,7 @@ const struct policy_ops policy_clock = {
     .summary = "two-handed CLOCK: unmaps a page, evicts it if not touched soon",
     .state_bytes = clock_state_bytes,
     .init = clock_init,
+    .set_max_held = clock_set_max_held,
     .insert = clock_insert,
     .touched = clock_touched,
     .held = clock_held,
@@ -233,6 +239,7 @@ const struct policy_ops policy_gclock = {
     .summary = "CLOCK that asks a page less often the more often it was in use",
     .state_bytes = clock_state_bytes,
     .init = gclock_init,
+    .set_max_held = clock_set_max_held,
     .insert = clock_insert,
     .touched = clock_touched,
     .held = clock_held,

@@ -228,6 +228,7 @@ const struct policy_ops policy_clock_pro = {
     .summary = "CLOCK-Pro: hot and cold by reuse distance, as LIRS",
     .state_bytes = clock_pro_state_bytes,
     .init = clock_pro_init,
+    .set_max_held = watch_set_max_held,
     .insert = clock_pro_insert,
     .touched = clock_pro_touched,
     .held = clock_pro_held,

@@ -22,6 +22,11 @@ void hand_init(struct hand *h, void *memory, uint32_t nr_frames, uint32_t max_he
 	h->where = (uint8_t *)(h->held_links + nr_frames);
 }
 
+void hand_set_max_held(struct policy *p, uint32_t max_held)
+{
+	((struct hand *)p)->max_held = max_held;
+}
+
 static void leave_watch(struct hand *h, uint32_t f)
 {
 	if (h->where[f] == HAND_HELD)

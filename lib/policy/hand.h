@@ -46,6 +46,9 @@ struct hand {
 size_t hand_state_bytes(size_t struct_bytes, uint32_t nr_frames);
 void hand_init(struct hand *h, void *memory, uint32_t nr_frames, uint32_t max_held);
 
+/* The `set_max_held` of a policy whose struct begins with its struct hand. */
+void hand_set_max_held(struct policy *p, uint32_t max_held);
+
 /* @before: put a new frame there (FRAME_LIST_END: at the tail); one that was chosen to be held
  * keeps its place. */
 void hand_insert(struct hand *h, struct frame_nr frame, uint32_t before);

@@ -55,6 +55,10 @@ struct policy_ops {
 	 * @max_held: most frames that may be held at a time; 0: CHOICE_HOLD is never used. */
 	void (*init)(struct policy *p, uint32_t nr_frames, uint32_t max_held);
 
+	/* From now on at most @max_held frames, no more than init() was given, may be held; those
+	 * beyond it stay until they are chosen or touched. NULL: it never holds any. */
+	void (*set_max_held)(struct policy *p, uint32_t max_held);
+
 	/* @frame, out or chosen, has a page that was just touched. -> queued
 	 * @distance: how many pages were evicted since this one was, or DISTANCE_NEVER. 0: it was
 	 * rescued between choice and eviction. */

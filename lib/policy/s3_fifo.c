@@ -113,6 +113,7 @@ const struct policy_ops policy_s3_fifo = {
     .summary = "S3-FIFO: a small queue sifts new pages for the main one",
     .state_bytes = s3_fifo_state_bytes,
     .init = s3_fifo_init,
+    .set_max_held = watch_set_max_held,
     .insert = s3_fifo_insert,
     .touched = s3_fifo_touched,
     .held = s3_fifo_held,

@@ -59,6 +59,7 @@ const struct policy_ops policy_second_chance = {
     .summary = "the textbook's: FIFO that passes over what was used",
     .state_bytes = second_chance_state_bytes,
     .init = second_chance_init,
+    .set_max_held = hand_set_max_held,
     .insert = second_chance_insert,
     .touched = second_chance_touched,
     .held = second_chance_held,

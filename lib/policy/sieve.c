@@ -64,6 +64,7 @@ const struct policy_ops policy_sieve = {
     .summary = "SIEVE: a hand sifts new pages, used ones keep their places",
     .state_bytes = sieve_state_bytes,
     .init = sieve_init,
+    .set_max_held = hand_set_max_held,
     .insert = sieve_insert,
     .touched = sieve_touched,
     .held = sieve_held,

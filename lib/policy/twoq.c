@@ -87,6 +87,7 @@ const struct policy_ops policy_twoq = {
     .summary = "2Q: a FIFO for new pages, CLOCK for those that came back",
     .state_bytes = twoq_state_bytes,
     .init = twoq_init,
+    .set_max_held = watch_set_max_held,
     .insert = twoq_insert,
     .touched = twoq_touched,
     .held = twoq_held,

@@ -22,6 +22,11 @@ void watch_init(struct watch *w, void *memory, uint32_t nr_frames, uint32_t max_
 	w->list_of = w->where + nr_frames;
 }
 
+void watch_set_max_held(struct policy *p, uint32_t max_held)
+{
+	((struct watch *)p)->max_held = max_held;
+}
+
 static void leave(struct watch *w, uint32_t f)
 {
 	switch ((enum watch_where)w->where[f]) {

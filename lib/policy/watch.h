@@ -63,6 +63,9 @@ size_t watch_state_bytes(size_t struct_bytes, uint32_t nr_frames);
 /* @memory: behind the policy's struct; zeroed. */
 void watch_init(struct watch *w, void *memory, uint32_t nr_frames, uint32_t max_held);
 
+/* The `set_max_held` of a policy whose struct begins with its struct watch. */
+void watch_set_max_held(struct policy *p, uint32_t max_held);
+
 /* -> queued at the tail of @list. */
 void watch_put(struct watch *w, struct frame_nr frame, uint32_t list);
 /* The `held` and `removed` of struct policy_ops. */

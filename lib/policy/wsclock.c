@@ -92,6 +92,7 @@ const struct policy_ops policy_wsclock = {
     .summary = "WSClock: evicts what the working-set window left behind",
     .state_bytes = wsclock_state_bytes,
     .init = wsclock_init,
+    .set_max_held = watch_set_max_held,
     .insert = wsclock_insert,
     .touched = wsclock_touched,
     .held = wsclock_held,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "frame/frame.h"
 
@@ -55,6 +57,36 @@ Test(frame, buffers_lowest_first_with_a_reserve, SKIP_UNDER_TSAN)
 	cr_expect_eq(bufs_take(&fs, bufs, 1, 0), 1);
 	cr_expect_eq(bufs[0], 1);
 	cr_expect_eq(atomic_load(&fs.bufs_touched), 12, "a buffer given back is used first");
+}
+
+Test(frame, lent_buffers_are_places, SKIP_UNDER_TSAN)
+{
+	uint32_t bufs[16];
+
+	cr_assert_eq(frames_init(&fs, 128, 0), 0);
+	cr_assert_eq(bufs_take(&fs, bufs, 4, 0), 4);
+	memset(fs.pool, 1, 16 * PAGE_BYTES);
+	cr_assert_eq(places_take(&fs, 200), 112);
+	cr_expect_eq(bufs_lend(&fs, 64, 2), 10, "twelve are free, and two stay");
+	cr_expect_eq(atomic_load(&fs.nr_lent), 10);
+	cr_expect_eq(atomic_load(&fs.bufs_free), 2);
+	for (uint32_t i = 0; i < 16; i++) {
+		uint8_t is_resident;
+
+		cr_assert_eq(mincore(buf_addr(&fs, i), PAGE_BYTES, &is_resident), 0);
+		cr_expect_eq(is_resident & 1, i < 6, "buffer %u", i);
+	}
+	cr_expect_eq(bufs_take(&fs, bufs + 4, 12, 0), 2, "none that is lent is given out");
+	cr_expect_eq(places_take(&fs, 8), 8);
+	cr_expect_eq(bufs_take_back(&fs, 5), 2, "as many as there are free places");
+	cr_expect_eq(bufs_take(&fs, bufs + 6, 12, 0), 2);
+	places_give(&fs, 120);
+	cr_expect_eq(bufs_take_back(&fs, 64), 8, "all that are lent");
+	cr_expect_eq(atomic_load(&fs.places_free), 112);
+	cr_expect_eq(bufs_take(&fs, bufs + 8, 12, 0), 8);
+	for (uint32_t i = 0; i < 16; i++)
+		for (uint32_t j = 0; j < i; j++)
+			cr_expect_neq(bufs[i], bufs[j]);
 }
 
 Test(frame, giving_a_buffer_twice_is_caught, SKIP_UNDER_TSAN, .signal = SIGABRT)

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How RAM is divided between places and the pool. Where nearly all pages are in use, those that
+ * must be watched for want of a place go round, and the pool lends its buffers; where watched pages
+ * turn out to be unused it has them back.
+ *
+ *     pool ENGINE RECLAIM
+ */
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "alone.h"
+#include "check.h"
+
+#define RAM_PAGES  8192u
+#define NR_HOT     7400u
+#define NR_COLD    (2 * RAM_PAGES)
+#define NR_TOUCHES 600000u
+#define COLD_EVERY 1000u /* touches */
+
+static char *hot, *cold;
+
+static void touch(char *area, uint32_t page)
+{
+	volatile uint64_t *word = (uint64_t *)(area + page * PAGE_BYTES);
+
+	if (*word && *word != page + 1)
+		__builtin_trap();
+	*word = page + 1;
+}
+
+static uint64_t refills(void)
+{
+	pager_refresh_counters();
+	return pg.telemetry.p->minor_refill;
+}
+
+/* Return: refills. */
+static uint64_t work(void)
+{
+	uint64_t before = refills();
+
+	for (uint32_t i = 0; i < NR_TOUCHES; i++) {
+		touch(hot, (uint32_t)random_below(NR_HOT));
+		if (i % COLD_EVERY == 0)
+			touch(cold, (uint32_t)random_below(NR_COLD));
+	}
+	return refills() - before;
+}
+
+int main(int argc, char **argv)
+{
+	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
+	    .min_map_bytes = PAGE_BYTES,
+	    .swap_dir = "/var/tmp",
+	    .policy = "gclock",
+	    .compress = "off"};
+
+	if (argc < 3 || !start_alone(&config, argv[1], argv[2]))
+		return 2;
+	hot = (char *)pager_mmap(
+	    0, NR_HOT * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cold = (char *)pager_mmap(
+	    0, NR_COLD * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	uint64_t first = work(), second = work();
+	uint32_t lent = atomic_load(&pg.frames.nr_lent);
+	pager_check();
+	for (int round = 0; round < 8; round++)
+		for (uint32_t i = 0; i < NR_COLD; i++)
+			touch(cold, i);
+	uint32_t left = atomic_load(&pg.frames.nr_lent);
+	pager_check();
+	work();
+	pager_check();
+
+	bool is_good =
+	    second < NR_TOUCHES / 50 && lent >= pg.max_held / 2 && left <= pg.max_held / 16;
+	printf(
+	    "%s: %llu refills, then %llu for %u touches of a hot set; of %u buffers to watch with, "
+	    "%u lent, after scans %u\n",
+	    is_good ? "good" : "bad", (unsigned long long)first, (unsigned long long)second,
+	    NR_TOUCHES, pg.max_held, lent, left);
+	return !is_good;
+}
