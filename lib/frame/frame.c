@@ -119,7 +119,8 @@ void places_give(struct frames *fs, uint32_t nr)
 	if (!nr)
 		return;
 	int32_t before = atomic_fetch_add(&fs->places_free, (int32_t)nr);
-	ensure(before + (int32_t)nr <= (int32_t)(fs->nr_places + atomic_load(&fs->nr_lent)));
+	/* Those that are lent change meanwhile: pager_check() has the exact sum. */
+	ensure(before + (int32_t)nr <= (int32_t)(fs->nr_places + fs->nr_bufs));
 }
 
 /* [lock] Take the lowest free buffer; there is one. */
@@ -205,6 +206,8 @@ uint32_t bufs_take_back(struct frames *fs, uint32_t want)
 {
 	uint32_t nr = places_take(fs, MIN(want, atomic_load(&fs->nr_lent))), left = nr;
 
+	if (!nr)
+		return 0;
 	lock_acquire(&fs->lock);
 	for (uint32_t word = 0; left; word++)
 		while (fs->buf_lent[word] && left) {

@@ -203,15 +203,16 @@ static void judge_pool(void)
 	lock_release(&pg.policy_lock);
 }
 
-/* So many places are free that were not before. [reclaim lock] */
-static void shift_pool(uint32_t freed)
+/* @freed: so many places are free that were not before. Return: how many of the pool's are, too.
+ * [reclaim lock] */
+static uint32_t shift_pool(uint32_t freed)
 {
 	uint32_t lent = atomic_load(&pg.frames.nr_lent), target = pg.lend_target;
 
 	if (lent < target)
-		bufs_lend(&pg.frames, target - lent, pg.frames.nr_bufs - pg.max_held);
-	else if (lent > target)
-		bufs_take_back(&pg.frames, MIN(lent - target, freed / 2));
+		return bufs_lend(&pg.frames, target - lent, pg.frames.nr_bufs - pg.max_held);
+	bufs_take_back(&pg.frames, MIN(lent - target, freed / 2));
+	return 0;
 }
 
 /* Do the first @nr of `choices`, and let go of the reclaim lock. As unmap_choices(). */
@@ -221,7 +222,7 @@ static uint32_t do_choices(uint32_t nr, bool with_others)
 	uint32_t freed = unmap_choices(choices, nr, with_others);
 
 	judge_pool();
-	shift_pool(freed);
+	freed += shift_pool(freed);
 	lock_release(&pg.reclaim_lock);
 	if (share_is_on())
 		share_worked(SHARE_UNMAP, now_ns() - began);
