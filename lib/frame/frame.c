@@ -179,9 +179,33 @@ static uint32_t mark_lent(struct frames *fs, uint32_t *ret_bufs, uint32_t want)
 	return nr;
 }
 
+/* Of neighbouring buffers, @nr from @first on. Return: whether they are not resident any more. */
+static bool buf_drop(struct frames *fs, uint32_t first, uint32_t nr)
+{
+	long addr = (long)buf_addr(fs, first), len = (long)nr << PAGE_SHIFT;
+	long err = sys_call3(SYS_madvise, addr, len, MADV_DONTNEED);
+
+	/* Locked behind our back, as in transport_drop(). */
+	if (err == -EINVAL && !sys_call2(SYS_munlock, addr, len))
+		err = sys_call3(SYS_madvise, addr, len, MADV_DONTNEED);
+	return !err;
+}
+
+/* [lock] Lent no more. */
+static void unlend(struct frames *fs, uint32_t buf)
+{
+	uint64_t bit = 1ull << (buf % 64);
+
+	fs->buf_lent[buf / 64] &= ~bit;
+	fs->buf_free[buf / 64] |= bit;
+	fs->buf_cursor = MIN(fs->buf_cursor, buf / 64);
+	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + 1);
+	atomic_store(&fs->nr_lent, atomic_load(&fs->nr_lent) - 1);
+}
+
 uint32_t bufs_lend(struct frames *fs, uint32_t want, uint32_t reserve)
 {
-	uint32_t bufs[MAX_LEND], nr_run;
+	uint32_t bufs[MAX_LEND], nr_run, done;
 
 	lock_acquire(&fs->lock);
 	uint32_t nr_free = atomic_load(&fs->bufs_free);
@@ -191,15 +215,20 @@ uint32_t bufs_lend(struct frames *fs, uint32_t want, uint32_t reserve)
 	atomic_store(&fs->nr_lent, atomic_load(&fs->nr_lent) + nr);
 	lock_release(&fs->lock);
 	/* From the highest downwards. Not resident before they are places. */
-	for (uint32_t i = 0; i < nr; i += nr_run) {
-		for (nr_run = 1; i + nr_run < nr && bufs[i + nr_run] == bufs[i] - nr_run;)
+	for (done = 0; done < nr; done += nr_run) {
+		for (nr_run = 1; done + nr_run < nr && bufs[done + nr_run] == bufs[done] - nr_run;)
 			nr_run++;
-		long err = sys_call3(SYS_madvise, (long)buf_addr(fs, bufs[i + nr_run - 1]),
-		    (long)nr_run << PAGE_SHIFT, MADV_DONTNEED);
-		ensure(!err);
+		if (!buf_drop(fs, bufs[done + nr_run - 1], nr_run))
+			break;
 	}
-	places_give(fs, nr);
-	return nr;
+	if (UNLIKELY(done < nr)) {
+		lock_acquire(&fs->lock);
+		for (uint32_t i = done; i < nr; i++)
+			unlend(fs, bufs[i]);
+		lock_release(&fs->lock);
+	}
+	places_give(fs, done);
+	return done;
 }
 
 uint32_t bufs_take_back(struct frames *fs, uint32_t want)
@@ -210,16 +239,8 @@ uint32_t bufs_take_back(struct frames *fs, uint32_t want)
 		return 0;
 	lock_acquire(&fs->lock);
 	for (uint32_t word = 0; left; word++)
-		while (fs->buf_lent[word] && left) {
-			uint64_t bit = fs->buf_lent[word] & -fs->buf_lent[word];
-
-			fs->buf_lent[word] &= ~bit;
-			fs->buf_free[word] |= bit;
-			fs->buf_cursor = MIN(fs->buf_cursor, word);
-			left--;
-		}
-	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + nr);
-	atomic_store(&fs->nr_lent, atomic_load(&fs->nr_lent) - nr);
+		for (; fs->buf_lent[word] && left; left--)
+			unlend(fs, word * 64 + (uint32_t)__builtin_ctzll(fs->buf_lent[word]));
 	lock_release(&fs->lock);
 	return nr;
 }

@@ -89,6 +89,32 @@ Test(frame, lent_buffers_are_places, SKIP_UNDER_TSAN)
 			cr_expect_neq(bufs[i], bufs[j]);
 }
 
+Test(frame, a_locked_buffer_is_lent_too, SKIP_UNDER_TSAN)
+{
+	uint8_t is_resident[16];
+
+	cr_assert_eq(frames_init(&fs, 128, 0), 0);
+	memset(fs.pool, 1, 16 * PAGE_BYTES);
+	cr_assert_eq(mlock(fs.pool, 16 * PAGE_BYTES), 0);
+	cr_expect_eq(places_take(&fs, 200), 112);
+	cr_expect_eq(bufs_lend(&fs, 64, 4), 12);
+	cr_assert_eq(mincore(fs.pool, 16 * PAGE_BYTES, is_resident), 0);
+	for (uint32_t i = 0; i < 16; i++)
+		cr_expect_eq(is_resident[i] & 1, i < 4, "buffer %u", i);
+	cr_expect_eq(atomic_load(&fs.places_free), 12);
+}
+
+Test(frame, what_is_not_given_up_is_not_lent, SKIP_UNDER_TSAN)
+{
+	cr_assert_eq(frames_init(&fs, 128, 0), 0);
+	cr_expect_eq(places_take(&fs, 200), 112);
+	cr_assert_eq(munmap(buf_addr(&fs, 12), PAGE_BYTES), 0);
+	cr_expect_eq(bufs_lend(&fs, 64, 0), 0, "madvise() fails for the whole run");
+	cr_expect_eq(atomic_load(&fs.bufs_free), 16);
+	cr_expect_eq(atomic_load(&fs.nr_lent), 0);
+	cr_expect_eq(atomic_load(&fs.places_free), 0);
+}
+
 Test(frame, giving_a_buffer_twice_is_caught, SKIP_UNDER_TSAN, .signal = SIGABRT)
 {
 	uint32_t buf;
