@@ -156,7 +156,7 @@ void buf_give(struct frames *fs, uint32_t buf)
 	uint64_t bit = 1ull << (buf % 64);
 
 	lock_acquire(&fs->lock);
-	ensure(buf < fs->nr_bufs && !(fs->buf_free[buf / 64] & bit));
+	ensure(buf < fs->nr_bufs && !((fs->buf_free[buf / 64] | fs->buf_lent[buf / 64]) & bit));
 	fs->buf_free[buf / 64] |= bit;
 	fs->buf_cursor = MIN(fs->buf_cursor, buf / 64);
 	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + 1);
@@ -186,8 +186,10 @@ static bool buf_drop(struct frames *fs, uint32_t first, uint32_t nr)
 	long err = sys_call3(SYS_madvise, addr, len, MADV_DONTNEED);
 
 	/* Locked behind our back, as in transport_drop(). */
-	if (err == -EINVAL && !sys_call2(SYS_munlock, addr, len))
+	if (err == -EINVAL) {
+		sys_call2(SYS_munlock, (long)fs->pool, (long)fs->nr_bufs << PAGE_SHIFT);
 		err = sys_call3(SYS_madvise, addr, len, MADV_DONTNEED);
+	}
 	return !err;
 }
 
@@ -213,6 +215,10 @@ uint32_t bufs_lend(struct frames *fs, uint32_t want, uint32_t reserve)
 	uint32_t nr = mark_lent(fs, bufs, MIN(want, MAX_LEND));
 	atomic_store(&fs->bufs_free, nr_free - nr);
 	atomic_store(&fs->nr_lent, atomic_load(&fs->nr_lent) + nr);
+	uint32_t touched = atomic_load(&fs->bufs_touched);
+	while (touched && fs->buf_lent[(touched - 1) / 64] >> (touched - 1) % 64 & 1)
+		touched--;
+	atomic_store(&fs->bufs_touched, touched);
 	lock_release(&fs->lock);
 	/* From the highest downwards. Not resident before they are places. */
 	for (done = 0; done < nr; done += nr_run) {
@@ -225,6 +231,8 @@ uint32_t bufs_lend(struct frames *fs, uint32_t want, uint32_t reserve)
 		lock_acquire(&fs->lock);
 		for (uint32_t i = done; i < nr; i++)
 			unlend(fs, bufs[i]);
+		atomic_store(
+		    &fs->bufs_touched, MAX(atomic_load(&fs->bufs_touched), bufs[done] + 1));
 		lock_release(&fs->lock);
 	}
 	places_give(fs, done);

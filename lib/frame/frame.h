@@ -62,8 +62,7 @@ struct frames {
 	_Atomic uint32_t nr_lent;      /* [lock] to write */
 	uint32_t buf_cursor;           /* [lock] no buffer is free in the words below this one */
 	_Atomic uint32_t bufs_free;    /* [lock] to write */
-	_Atomic uint32_t bufs_touched; /* [lock] to write; buffers from here on were never used, and
-	                                * are not resident */
+	_Atomic uint32_t bufs_touched; /* [lock] to write; buffers from here on are not resident */
 	_Atomic uint32_t frames_used;  /* [lock] to write */
 	_Atomic uint32_t frames_peak;  /* [lock] to write */
 

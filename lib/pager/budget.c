@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * More or less RAM while the program runs. The pager starts with as many frames as RAM may ever
- * have, and keeps places back; the pool stays as it is. To give is to return places, to take is to
+ * have, and keeps places back; of the pool nothing goes. To give is to return places, to take is to
  * reclaim them as a fault would. The policy knows only the largest RAM: one that divides it into
  * parts (2Q, S3-FIFO, CLOCK-Pro) divides that.
  */

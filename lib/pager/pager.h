@@ -65,9 +65,9 @@ size_t pager_own_bytes(void);
 
 /*
  * Change the frame budget, up to ram_max_bytes. Less RAM is there when this returns.
- * Return: 0; -EINVAL: too little (the pool stays, and wants as many mapped pages beside it), too
- * much, or a trap TLB; -ENOMEM: too many pages are locked, or swap is full, and nothing has
- * changed; -EBUSY: another thread is at it. Context: thread.
+ * Return: 0; -EINVAL: too little (nothing of the pool goes, and it wants as many mapped pages
+ * beside it), too much, or a trap TLB; -ENOMEM: too many pages are locked, or swap is full, and
+ * nothing has changed; -EBUSY: another thread is at it. Context: thread.
  */
 int pager_set_ram(uint64_t bytes);
 

@@ -203,16 +203,21 @@ static void judge_pool(void)
 	lock_release(&pg.policy_lock);
 }
 
-/* @freed: so many places are free that were not before. Return: how many of the pool's are, too.
- * [reclaim lock] */
+/* Towards what was judged, after a batch that has freed @freed places and buffers. Return: how many
+ * of either are free now that were not. [reclaim lock] */
 static uint32_t shift_pool(uint32_t freed)
 {
-	uint32_t lent = atomic_load(&pg.frames.nr_lent), target = pg.lend_target;
+	uint32_t lent = atomic_load(&pg.frames.nr_lent), nr = 0, now;
 
-	if (lent < target)
-		return bufs_lend(&pg.frames, target - lent, pg.frames.nr_bufs - pg.max_held);
-	bufs_take_back(&pg.frames, MIN(lent - target, freed / 2));
-	return 0;
+	if (lent > pg.lend_target)
+		return bufs_take_back(&pg.frames, MIN(lent - pg.lend_target, MAX(freed / 2, 1u)));
+	for (; lent + nr < pg.lend_target && nr < MAX_BATCH / 8; nr += now) {
+		now = bufs_lend(
+		    &pg.frames, pg.lend_target - lent - nr, pg.frames.nr_bufs - pg.max_held);
+		if (!now)
+			break;
+	}
+	return nr;
 }
 
 /* Do the first @nr of `choices`, and let go of the reclaim lock. As unmap_choices(). */

@@ -53,7 +53,8 @@ enum where {
 	HELD,
 };
 
-/* held.nr + nr_chosen_hold <= max_held, and each frame is in the list that its `where` says. */
+/* held.nr + nr_chosen_hold <= max_held, until that is lowered; and each frame is in the list that
+ * its `where` says. */
 struct policy {
 	uint32_t nr_frames, max_held;
 	uint32_t nr_chosen_hold;

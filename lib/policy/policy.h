@@ -13,8 +13,8 @@
  *                             held --choose (always CHOICE_EVICT)--> chosen
  *
  * CHOICE_HOLD asks the pager to unmap the page but keep it in its frame: a touch is then seen as a
- * minor fault, which makes a one-bit policy exact. A policy never has more than max_held frames in
- * `held` plus chosen-to-hold.
+ * minor fault, which makes a one-bit policy exact. A policy chooses to hold only while fewer
+ * than max_held frames are in `held` or chosen to be.
  *
  * Policies that remember evicted pages (2Q, CLOCK-Pro, S3-FIFO, Linux's lists) keep no list of
  * them: a page that comes back says how many evictions ago it left. That it is in a ghost queue of

@@ -17,7 +17,7 @@
  *  (c) After 4 * max_held holds without an eviction the oldest frame goes all the same.
  *
  * Each frame is in the list that its `where` and `list_of` say; nr_held + nr_chosen_hold <=
- * max_held.
+ * max_held, until that is lowered.
  */
 #ifndef FL_POLICY_WATCH_H
 #define FL_POLICY_WATCH_H

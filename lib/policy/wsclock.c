@@ -41,6 +41,12 @@ static void wsclock_init(struct policy *p, uint32_t nr_frames, uint32_t max_held
 	p->tau = MAX(max_held, 1u);
 }
 
+static void wsclock_set_max_held(struct policy *p, uint32_t max_held)
+{
+	watch_set_max_held(p, max_held);
+	p->tau = MAX(max_held, 1u);
+}
+
 static void used(struct policy *p, struct frame_nr frame)
 {
 	p->now++;
@@ -92,7 +98,7 @@ const struct policy_ops policy_wsclock = {
     .summary = "WSClock: evicts what the working-set window left behind",
     .state_bytes = wsclock_state_bytes,
     .init = wsclock_init,
-    .set_max_held = watch_set_max_held,
+    .set_max_held = wsclock_set_max_held,
     .insert = wsclock_insert,
     .touched = wsclock_touched,
     .held = wsclock_held,
