@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,4 +200,45 @@ void sort_u64(uint64_t *a, size_t n, uint32_t threads)
 		}
 	}
 	insertion_sort(a, n);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double median(double *values, size_t nr)
+{
+	qsort(values, nr, sizeof(*values), by_value);
+	return values[nr / 2];
+}
+
+static pthread_t beside;
+static atomic_bool beside_ends;
+
+static void *run_beside(void *arg)
+{
+	volatile uint64_t *word = arg;
+
+	while (!atomic_load_explicit(&beside_ends, memory_order_relaxed))
+		++*word;
+	return NULL;
+}
+
+void beside_start(void)
+{
+	static uint64_t word;
+
+	if (pthread_create(&beside, NULL, run_beside, &word)) {
+		perror("pthread_create");
+		exit(2);
+	}
+}
+
+void beside_stop(void)
+{
+	atomic_store(&beside_ends, true);
+	pthread_join(beside, NULL);
 }

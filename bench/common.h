@@ -26,6 +26,14 @@ void *map_or_die(uint64_t bytes);
 /* No huge pages in this process: for a fair reference on a machine that gives them unasked. */
 void refuse_huge_pages(void);
 
+/* The upper median of @nr values, which it sorts. */
+double median(double *values, size_t nr);
+
+/* A second thread that runs in this process's memory and nothing else, so that whatever is unmapped
+ * is flushed on its CPU, too. On failure a message, and exit 2. */
+void beside_start(void);
+void beside_stop(void);
+
 /* A bijection of the 64-bit numbers that scatters its argument's bits (SplitMix64's finaliser). */
 uint64_t mix(uint64_t x);
 

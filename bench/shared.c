@@ -12,9 +12,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +36,6 @@ static char *private, *shared, *source;
 static int file, uffd;
 static uint32_t order[NR_PAGES];
 static uint64_t nr_wrong;
-static _Atomic bool ends;
-
 static void die(const char *what)
 {
 	perror(what);
@@ -129,13 +124,6 @@ static void do_step(enum step step)
 	}
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void measure(double *ret_us)
 {
 	double us[NR_STEPS][ROUNDS];
@@ -147,10 +135,8 @@ static void measure(double *ret_us)
 			do_step(step);
 			us[step][round] = (now() - start) * 1e6 / NR_PAGES;
 		}
-	for (enum step step = 0; step < NR_STEPS; step++) {
-		qsort(us[step], ROUNDS, sizeof(double), by_value);
-		ret_us[step] = us[step][ROUNDS / 2];
-	}
+	for (enum step step = 0; step < NR_STEPS; step++)
+		ret_us[step] = median(us[step], ROUNDS);
 }
 
 static void register_pages(char *area)
@@ -162,22 +148,11 @@ static void register_pages(char *area)
 		die("UFFDIO_REGISTER");
 }
 
-static void *run_beside(void *arg)
-{
-	volatile uint64_t *word = arg;
-
-	while (!atomic_load_explicit(&ends, memory_order_relaxed))
-		++*word;
-	return NULL;
-}
-
 int main(void)
 {
 	struct uffdio_api api = {.api = UFFD_API,
 	    .features =
 	        UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM};
-	static uint64_t word;
-	pthread_t beside;
 
 	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api)) {
@@ -207,16 +182,15 @@ int main(void)
 	for (int threads = 1; threads <= 2; threads++) {
 		double us[NR_STEPS];
 
-		if (threads == 2 && pthread_create(&beside, NULL, run_beside, &word))
-			die("pthread_create");
+		if (threads == 2)
+			beside_start();
 		measure(us);
 		printf("| %d thread%s", threads, threads > 1 ? "s" : "");
 		for (enum step step = 0; step < NR_STEPS; step++)
 			printf(" | %.2f", us[step]);
 		puts(" |");
 	}
-	atomic_store(&ends, true);
-	pthread_join(beside, NULL);
+	beside_stop();
 	if (nr_wrong)
 		printf("FAILED shared: %llu pages have lost their number\n",
 		    (unsigned long long)nr_wrong);

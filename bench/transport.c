@@ -13,8 +13,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,13 +190,6 @@ static void all_moved_out(void)
 	}
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double us_per_page(void (*all)(void))
 {
 	double start = now();
@@ -222,11 +213,9 @@ static void measure(double *ret_us)
 				make_writable();
 			us[s][round] = us_per_page(steps[s]);
 		}
-	for (int s = 0; s < NR_STEPS; s++) {
-		qsort(us[s], ROUNDS, sizeof(us[s][0]), compare);
+	for (int s = 0; s < NR_STEPS; s++)
 		if (column[s] >= 0)
-			ret_us[column[s]] = us[s][ROUNDS / 2];
-	}
+			ret_us[column[s]] = median(us[s], ROUNDS);
 }
 
 /* Runs at random places: all pages of the pool, @run by @run. */
@@ -265,23 +254,10 @@ static void register_pages(const char *at)
 		die("UFFDIO_REGISTER");
 }
 
-static atomic_bool ends;
-
-static void *run_beside(void *arg)
-{
-	volatile uint64_t *word = arg;
-
-	while (!atomic_load_explicit(&ends, memory_order_relaxed))
-		++*word;
-	return NULL;
-}
-
 int main(void)
 {
 	struct uffdio_api api = {
 	    .api = UFFD_API, .features = UFFD_FEATURE_MOVE | UFFD_FEATURE_SIGBUS};
-	static uint64_t word;
-	pthread_t beside;
 
 	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api)) {
@@ -301,8 +277,8 @@ int main(void)
 	     "out |\n"
 	     "|---|---|---|---|---|---|---|");
 	for (int threads = 1; threads <= 2; threads++) {
-		if (threads == 2 && pthread_create(&beside, NULL, run_beside, &word))
-			die("pthread_create");
+		if (threads == 2)
+			beside_start();
 		for (run = 1; run <= 64; run *= 64) {
 			double us[NR_COLUMNS];
 
@@ -316,8 +292,7 @@ int main(void)
 			fflush(stdout);
 		}
 	}
-	atomic_store(&ends, true);
-	pthread_join(beside, NULL);
+	beside_stop();
 	if (nr_wrong)
 		printf("FAILED transport: %llu pages came with other bytes\n",
 		    (unsigned long long)nr_wrong);

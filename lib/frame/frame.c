@@ -151,15 +151,21 @@ uint32_t bufs_take(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_
 	return nr;
 }
 
+/* [lock] */
+static void mark_free(struct frames *fs, uint32_t buf)
+{
+	fs->buf_free[buf / 64] |= 1ull << (buf % 64);
+	fs->buf_cursor = MIN(fs->buf_cursor, buf / 64);
+	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + 1);
+}
+
 void buf_give(struct frames *fs, uint32_t buf)
 {
 	uint64_t bit = 1ull << (buf % 64);
 
 	lock_acquire(&fs->lock);
 	ensure(buf < fs->nr_bufs && !((fs->buf_free[buf / 64] | fs->buf_lent[buf / 64]) & bit));
-	fs->buf_free[buf / 64] |= bit;
-	fs->buf_cursor = MIN(fs->buf_cursor, buf / 64);
-	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + 1);
+	mark_free(fs, buf);
 	lock_release(&fs->lock);
 }
 
@@ -196,12 +202,8 @@ static bool buf_drop(struct frames *fs, uint32_t first, uint32_t nr)
 /* [lock] Lent no more. */
 static void unlend(struct frames *fs, uint32_t buf)
 {
-	uint64_t bit = 1ull << (buf % 64);
-
-	fs->buf_lent[buf / 64] &= ~bit;
-	fs->buf_free[buf / 64] |= bit;
-	fs->buf_cursor = MIN(fs->buf_cursor, buf / 64);
-	atomic_store(&fs->bufs_free, atomic_load(&fs->bufs_free) + 1);
+	fs->buf_lent[buf / 64] &= ~(1ull << (buf % 64));
+	mark_free(fs, buf);
 	atomic_store(&fs->nr_lent, atomic_load(&fs->nr_lent) - 1);
 }
 
