@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include "base/sys.h"
@@ -36,6 +37,13 @@ static bool start_alone(struct pager_config *config, const char *engine, const c
 	sys_signal_install(SIGBUS, on_fault, ~0ull, 0, NULL);
 	sys_signal_install(SIGSEGV, on_fault, ~0ull, 0, NULL);
 	return true;
+}
+
+/* Managed memory. */
+static inline void *map_alone(size_t bytes)
+{
+	return (void *)pager_mmap(
+	    0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 #endif

@@ -61,8 +61,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || !start_alone(&config, argv[1], argv[2]))
 		return 2;
-	uint64_t *at = (uint64_t *)pager_mmap(
-	    0, NR_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *at = map_alone(NR_PAGES * PAGE_BYTES);
 	for (int i = 0; i < 4; i++)
 		walk(at, true);
 	is_good = expect("written", at, false);

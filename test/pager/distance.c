@@ -77,8 +77,7 @@ int main(int argc, char **argv)
 	spy.insert = spy_insert;
 	pg.policy_ops = &spy;
 
-	uint64_t *at = (uint64_t *)pager_mmap(
-	    0, nr * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *at = map_alone(nr * PAGE_BYTES);
 	walk(at, nr, true);
 	int bad = check("first touches", nr_never >= nr && !nr_known);
 	/* Dirty pages for which there is no buffer are put back, in front of the policy as new

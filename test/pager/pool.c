@@ -61,10 +61,8 @@ int main(int argc, char **argv)
 		return 2;
 	nr_hot = ram / 10 * 9;
 	nr_cold = 2 * ram;
-	hot = (char *)pager_mmap(
-	    0, nr_hot * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	cold = (char *)pager_mmap(
-	    0, nr_cold * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	hot = map_alone(nr_hot * PAGE_BYTES);
+	cold = map_alone(nr_cold * PAGE_BYTES);
 
 	uint64_t first = work(), second = work();
 	uint32_t lent = atomic_load(&pg.frames.nr_lent);

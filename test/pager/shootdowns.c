@@ -143,10 +143,8 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || !start_alone(&config, argv[1], argv[2]))
 		return 2;
-	area = (char *)pager_mmap(
-	    0, NR_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	sparse = (char *)pager_mmap(
-	    0, SPARSE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	area = map_alone(NR_PAGES * PAGE_BYTES);
+	sparse = map_alone(SPARSE_BYTES);
 
 	walk(next_page, NR_PAGES, WRITES);
 	/* Each window is mapped before its first page is written: a write then opens a run. */
