@@ -2,13 +2,12 @@
 """The competitors of bench/compare, and one run of one of them.
 
 Everybody gets the same total memory. Faultline's --ram is managed memory only, so its first round
-runs in a cgroup that is watched but not limited; what the kernel charged it with at its peak,
+runs in a cgroup with room to spare that is watched; what the kernel charged it with at its peak,
 without file pages (but with its page tables, rings and everything outside --ram), plus SLACK, is
 the limit of the cgroup in which kernel swap runs, and in which Faultline itself runs, without
-swap, from the second round on.
+swap, from the second round on. Should it not fit in there, the limit is raised for everybody.
 """
 import math
-import mmap
 import os
 import shlex
 import subprocess
@@ -18,7 +17,7 @@ import harness
 import kernel
 from journal import start_time, whole
 
-SLACK = 1 << 20 # for file pages, and what differs from round to round
+SLACK = 1 << 19 # for file pages, and what differs from round to round
 ENVIRONMENT = {"LC_ALL": "C", "PYTHONHASHSEED": "0"}
 KERNEL_NAMES = ["swap", "zswap", "zram"]
 OUT_OF_MEMORY = "out of memory"
@@ -74,6 +73,12 @@ def faultline_systems(directory, variants):
     return systems
 
 
+def room(case):
+    """Memory in which Faultline fits for sure, and file pages do not pile up: the kernel keeps some
+    3 % of these in buffer heads and trees, which would count as what Faultline needs."""
+    return case.ram + case.ram // 16 + case.footprint // 32 + (16 << 20)
+
+
 def nr_paging(record):
     """(major, minor) faults of a report."""
     faults = dict(record["total"]["faults"])
@@ -124,13 +129,13 @@ class Runner:
         return self.finish(case, result, None)
 
     def faultline(self, system, case, limit):
-        """@limit None, and there is a cgroup: watched instead of limited."""
         report = self.scratch.path / "report.json"
         report.unlink(missing_ok=True)
         argv = case.command(system.prefix(case.ram, report), False)
         if self.cgroup is None:
             return self.finish(case, self.execute(argv), report)
         self.cgroup.set_limit(limit, may_swap=False)
+        nr_killed = self.cgroup.nr_killed()
         watch = kernel.ChargeWatch(self.cgroup)
         watch.start()
         try:
@@ -141,7 +146,14 @@ class Runner:
             self.cgroup.empty()
         record = self.finish(case, result, report)
         record["charged_peak_bytes"] = watch.peak
+        self.find_killed(record, result, nr_killed)
         return record
+
+    def find_killed(self, record, result, nr_killed):
+        """@nr_killed: in the cgroup before the run."""
+        has_died = result.status != 0 and not result.timed_out
+        if has_died and self.cgroup.nr_killed() > nr_killed:
+            record["why"] = OUT_OF_MEMORY
 
     def kernel(self, system, case, limit):
         kind, governor = system.kind, None
@@ -166,9 +178,7 @@ class Runner:
         if not kind.on_disk:
             result.swapped = [0, 0]
         record = self.finish(case, result, None)
-        has_died = result.status != 0 and not result.timed_out
-        if has_died and self.cgroup.nr_killed() > nr_killed:
-            record["why"] = OUT_OF_MEMORY
+        self.find_killed(record, result, nr_killed)
         if governor is not None:
             record["pool_peak_bytes"] = governor.pool_peak
             if not kind.on_disk and not governor.has_fit():
@@ -190,8 +200,6 @@ class Runner:
                     io = json_record["total"]["swap_io"]
                     record["read_bytes"], record["written_bytes"] = (
                         io["read_bytes"], io["written_bytes"])
-                    frames = harness.heaviest(json_record)["frames"]
-                    record["unused_bytes"] = (frames["budget"] - frames["peak"]) * mmap.PAGESIZE
             except (ValueError, KeyError, OSError) as error:
                 record["why"] = f"unreadable result: {error!r}"
         return record

@@ -129,6 +129,15 @@ static bool read_try(struct rwlock *l)
 	return false;
 }
 
+bool rwlock_read_try(struct rwlock *l)
+{
+	bool has = read_try(l);
+
+	if (has)
+		rank_take(l->rank);
+	return has;
+}
+
 void rwlock_read(struct rwlock *l)
 {
 	for (int i = 0; !read_try(l); i++) {

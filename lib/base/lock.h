@@ -32,6 +32,7 @@ struct rwlock {
 
 void rwlock_init(struct rwlock *l, enum lock_rank rank);
 void rwlock_read(struct rwlock *l);
+bool rwlock_read_try(struct rwlock *l);
 void rwlock_read_done(struct rwlock *l);
 void rwlock_write(struct rwlock *l);
 void rwlock_write_done(struct rwlock *l);

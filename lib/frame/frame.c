@@ -24,6 +24,27 @@ uint32_t frames_pool_size(uint32_t nr_frames)
 	return MIN(MAX(nr_frames / 8, 16u), 1u << 20) & ~15u;
 }
 
+#define HUGE_PAGES   512u  /* in a page of 2 MiB */
+#define MAX_FOR_RUNS 1024u /* buffers: the longest window four times, for two streams */
+
+/* Of @nr_bufs, so many are for runs. */
+static uint32_t nr_for_runs(uint32_t nr_bufs)
+{
+	uint32_t nr = MIN(nr_bufs / 8, MAX_FOR_RUNS);
+
+	if (nr_bufs >= 4 * HUGE_PAGES)
+		nr = MAX(nr / HUGE_PAGES, 1u) * HUGE_PAGES;
+	return nr & ~63u;
+}
+
+/* Where the pool begins: its runs do at a boundary of 2 MiB. */
+static long pool_start(const struct frames *fs)
+{
+	uint64_t head = (uint64_t)fs->first_run << PAGE_SHIFT, huge = HUGE_PAGES << PAGE_SHIFT;
+
+	return (long)((POOL_START + head + huge - 1) / huge * huge - head);
+}
+
 static int init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places, uint32_t nr_bufs)
 {
 	uint32_t words;
@@ -37,13 +58,19 @@ static int init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places, uint3
 	fs->buf_lent = meta_map(words * sizeof(uint64_t));
 	if (!fs->frame || !fs->buf_free || !fs->buf_lent)
 		return -ENOMEM;
-	long pool = sys_call6(SYS_mmap, (long)POOL_START, (long)fs->nr_bufs << PAGE_SHIFT,
+	/* A word of the bitmap is a run. */
+	fs->first_run =
+	    fs->has_credits ? nr_bufs : MIN((nr_bufs - nr_for_runs(nr_bufs) + 63) & ~63u, nr_bufs);
+	long pool = sys_call6(SYS_mmap, pool_start(fs), (long)fs->nr_bufs << PAGE_SHIFT,
 	    PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (pool < 0)
 		return (int)pool;
 	/* A 2 MiB page would make buffers resident that nobody uses. */
-	sys_call3(SYS_madvise, pool, (long)fs->nr_bufs << PAGE_SHIFT, MADV_NOHUGEPAGE);
+	sys_call3(SYS_madvise, pool, (long)fs->first_run << PAGE_SHIFT, MADV_NOHUGEPAGE);
+	sys_call3(SYS_madvise, pool + ((long)fs->first_run << PAGE_SHIFT),
+	    (long)(nr_bufs - fs->first_run) << PAGE_SHIFT,
+	    nr_bufs - fs->first_run >= HUGE_PAGES ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	sys_call5(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, pool,
 	    (long)fs->nr_bufs << PAGE_SHIFT, (long)"faultline-pool");
 	fs->pool = (char *)pool;
@@ -151,6 +178,49 @@ uint32_t bufs_take(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_
 	return nr;
 }
 
+/* [lock] Take the first @nr buffers, at most 64, of a word that is free. Return: whether there is
+ * one. */
+static bool run_take_one(struct frames *fs, uint32_t *ret_bufs, uint32_t nr)
+{
+	uint64_t mask = nr < 64 ? (1ull << nr) - 1 : UINT64_MAX;
+
+	for (uint32_t word = fs->first_run / 64; word < fs->nr_bufs / 64; word++) {
+		if (fs->buf_free[word] != UINT64_MAX)
+			continue;
+		fs->buf_free[word] &= ~mask;
+		for (uint32_t i = 0; i < nr; i++)
+			ret_bufs[i] = word * 64 + i;
+		atomic_store(&fs->has_runs, true);
+		return true;
+	}
+	return false;
+}
+
+uint32_t bufs_take_runs(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve)
+{
+	uint32_t nr = 0;
+
+	lock_acquire(&fs->lock);
+	uint32_t nr_free = atomic_load(&fs->bufs_free);
+	uint32_t max = MIN(want, nr_free > reserve ? nr_free - reserve : 0);
+	while (nr < max && run_take_one(fs, ret_bufs + nr, MIN(max - nr, 64u)))
+		nr += MIN(max - nr, 64u);
+	while (nr < max)
+		ret_bufs[nr++] = buf_take_one(fs);
+	atomic_store(&fs->bufs_free, nr_free - nr);
+	lock_release(&fs->lock);
+	return nr;
+}
+
+uint32_t bufs_resident(struct frames *fs)
+{
+	uint32_t nr = atomic_load(&fs->bufs_touched), lent = atomic_load(&fs->nr_lent);
+
+	if (atomic_load(&fs->has_runs))
+		nr = MIN(nr, fs->first_run) + fs->nr_bufs - fs->first_run;
+	return MIN(nr, fs->nr_bufs - lent);
+}
+
 /* [lock] */
 static void mark_free(struct frames *fs, uint32_t buf)
 {
@@ -169,12 +239,12 @@ void buf_give(struct frames *fs, uint32_t buf)
 	lock_release(&fs->lock);
 }
 
-/* [lock] Mark up to @want of the highest free buffers lent. */
+/* [lock] Mark up to @want of the highest free buffers lent, but not those for runs. */
 static uint32_t mark_lent(struct frames *fs, uint32_t *ret_bufs, uint32_t want)
 {
 	uint32_t nr = 0;
 
-	for (uint32_t word = (fs->nr_bufs + 63) / 64; word-- && nr < want;)
+	for (uint32_t word = (fs->first_run + 63) / 64; word-- && nr < want;)
 		while (fs->buf_free[word] && nr < want) {
 			uint32_t bit = 63 - (uint32_t)__builtin_clzll(fs->buf_free[word]);
 

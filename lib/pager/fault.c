@@ -22,10 +22,12 @@
 
 #define MIN_READ_BUFS     8u
 #define MAX_WRITTEN_ALONG 32u /* pages made writable by one first write; guess */
+#define MIN_IN_PARTS      32u /* pages of a read that are mapped as they come in; guess */
 
 enum step {
 	STEP_WAIT, /* another thread is busy with the page: wait for it, then again */
 	STEP_ROOM, /* no place or no buffer: reclaim, then again */
+	STEP_BUSY, /* regions are being changed: look_try() */
 	STEP_READ, /* the read described in struct fault is to be done, with no lock */
 	STEP_DONE,
 	STEP_INVALID,
@@ -51,6 +53,7 @@ struct fault {
 	uint32_t places;      /* taken and not used yet */
 	uint32_t ticket;      /* of the page's event, for STEP_WAIT */
 	struct window window; /* to read at once; nr 0: not decided yet */
+	bool is_in_stream;    /* STEP_WAIT: the page is read ahead, or about to be */
 	uint16_t source;      /* the region's file, or 0 */
 	bool from_file;       /* STEP_READ: from there, not from swap */
 	uint32_t need;        /* places wanted, for STEP_ROOM */
@@ -62,6 +65,10 @@ struct fault {
 	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
 	uint32_t nr_read, stride, self;
 	struct vpn first;
+	struct swap_reader reader;
+	uint32_t nr_ready;
+	uint64_t arrived[MAX_WINDOW / 64]; /* bits: read, or not to be read ... */
+	uint64_t ready[MAX_WINDOW / 64];   /* ... and not present yet */
 	uint8_t
 	    distance[MAX_WINDOW]; /* of each page read: see share_note(); below SHARE_DISTANCES */
 	struct swap_page page[MAX_WINDOW];
@@ -361,6 +368,30 @@ static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_
 	f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, buf), .ref = ref};
 }
 
+/* Whether the page will be read ahead in a moment: two threads that read one stream are in each
+ * other's way. Where several wait for pages, each reads its own. */
+static bool is_in_hands(struct fault *f)
+{
+	if (tlb_is_on() || stall_nr_active())
+		return false;
+	f->ticket = event_begin(page_event(f->vpn));
+	f->is_in_stream = readahead_is_asked(f->vpn);
+	if (f->is_in_stream)
+		return true;
+	event_cancel(page_event(f->vpn));
+	return false;
+}
+
+/* Return: how many of @want. */
+static uint32_t take_read_bufs(const struct fault *f, uint32_t *bufs, uint32_t want)
+{
+	/* What nobody waits for leaves a buffer to what somebody does. */
+	uint32_t reserve = f->is_ahead ? MIN_READ_BUFS : 0;
+
+	return want < MIN_IN_PARTS ? bufs_take(&pg.frames, bufs, want, reserve)
+	                           : bufs_take_runs(&pg.frames, bufs, want, reserve);
+}
+
 /* Turn the page, which is in swap or in its file, and those of its stream as far as they are there
  * too, into READING. */
 static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct region *r)
@@ -372,6 +403,8 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 		f->window = (struct window){.nr = 1, .delta = 1};
 	if (!f->window.nr && r->marks & REGION_RANDOM)
 		f->window = (struct window){.nr = 1, .delta = 1};
+	if (!f->window.nr && is_in_hands(f))
+		return STEP_WAIT;
 	if (!f->window.nr) {
 		unsigned near = near_pages(f, leaf, r);
 		const struct touch touch = {f->vpn, f->offset, f->is_write};
@@ -392,8 +425,7 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 	}
 	if (!credit_take(f))
 		return STEP_ROOM;
-	/* What nobody waits for leaves a buffer to what somebody does. */
-	uint32_t nr = bufs_take(&pg.frames, bufs, want, f->is_ahead ? MIN_READ_BUFS : 0);
+	uint32_t nr = take_read_bufs(f, bufs, want);
 	if (!nr) {
 		frame_credit_give(&pg.frames);
 		return STEP_ROOM;
@@ -402,6 +434,9 @@ static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct
 		COUNT(&pg.telemetry, refaults, 1);
 	bool is_down = f->window.delta < 0;
 	f->nr_read = nr;
+	f->nr_ready = 0;
+	memset(f->arrived, 0, sizeof(f->arrived));
+	memset(f->ready, 0, sizeof(f->ready));
 	f->stride = (uint32_t)(is_down ? -f->window.delta : f->window.delta);
 	f->self = is_down ? nr - 1 : 0;
 	f->first.v = f->vpn.v - (uint64_t)f->self * f->stride;
@@ -438,7 +473,7 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 	if (state == PAGE_MAPPED)
 		return serve_mapped(f, leaf, r);
 	if ((state == PAGE_READING || state == PAGE_HELD) && !pg.config.is_exact)
-		readahead_touched(f->vpn);
+		f->is_in_stream |= readahead_touched(f->vpn);
 	if (state == PAGE_READING) {
 		f->kind = KIND_MAJOR; /* it waits for the disk, whoever asked for the page */
 		f->ticket = event_begin(page_event(f->vpn));
@@ -511,11 +546,11 @@ static bool was_released(const struct region *r, bool is_write)
 	return r->marks & REGION_RELEASED && r->prot & PROT_EXEC && allows(r->prot, is_write);
 }
 
-static enum step look(struct fault *f)
+/* Map lock held (shared), given back. */
+static enum step look_locked(struct fault *f)
 {
 	enum step step = STEP_INVALID;
 
-	rwlock_read(&pg.map_lock);
 	const struct region *r = region_find(&pg.regions, vpn_addr(f->vpn));
 	if (r && r->is_foreign)
 		step = was_released(r, f->is_write) ? STEP_DONE : STEP_FOREIGN;
@@ -523,6 +558,18 @@ static enum step look(struct fault *f)
 		step = look_at_page(f, r);
 	rwlock_read_done(&pg.map_lock);
 	return step;
+}
+
+static enum step look(struct fault *f)
+{
+	rwlock_read(&pg.map_lock);
+	return look_locked(f);
+}
+
+/* Without waiting. */
+static enum step look_try(struct fault *f)
+{
+	return rwlock_read_try(&pg.map_lock) ? look_locked(f) : STEP_BUSY;
 }
 
 /* The page could not be read: it stays where it is, its frame is given back. L1 lock held. */
@@ -590,11 +637,21 @@ static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, ui
 	}
 }
 
+static bool has_bit(const uint64_t *bits, uint32_t i)
+{
+	return bits[i / 64] >> i % 64 & 1;
+}
+
+static void set_bit(uint64_t *bits, uint32_t i)
+{
+	bits[i / 64] |= 1ull << i % 64;
+}
+
 /* Whether page @i of the read is to be mapped: the first of what was read ahead stays HELD, so
  * that its touch is seen; with a trap TLB all but the one that was touched. */
 static bool is_to_map(const struct fault *f, uint32_t i)
 {
-	if (i >= f->nr_read || f->page[i].result)
+	if (f->page[i].result)
 		return false;
 	return tlb_is_on() ? !f->is_ahead && i == f->self : !(f->is_ahead && i == f->self);
 }
@@ -604,13 +661,15 @@ static uint32_t map_run(const struct fault *f, uint32_t i)
 {
 	uint32_t nr = 1;
 
-	while (f->stride == 1 && !(f->window.is_pair && f->is_write) && is_to_map(f, i + nr) &&
+	while (f->stride == 1 && !(f->window.is_pair && f->is_write) && i + nr < f->nr_read &&
+	       has_bit(f->ready, i + nr) && is_to_map(f, i + nr) &&
 	       (char *)f->page[i + nr].buf == (char *)f->page[i].buf + nr * PAGE_BYTES)
 		nr++;
 	return nr;
 }
 
-static void finish_read(struct fault *f)
+/* The `ready` pages of the read are present, or could not be had. */
+static void finish_ready(struct fault *f)
 {
 	struct pt_leaf leaf = ptab_walk(&pg.ptab, f->vpn);
 	uint32_t run;
@@ -618,6 +677,8 @@ static void finish_read(struct fault *f)
 	lock_acquire(leaf.lock);
 	for (uint32_t i = 0; i < f->nr_read; i += run) {
 		run = 1;
+		if (!has_bit(f->ready, i))
+			continue;
 		if (f->page[i].result) {
 			read_failed(f, i, leaf);
 		} else if (is_to_map(f, i)) {
@@ -634,10 +695,39 @@ static void finish_read(struct fault *f)
 	if (tlb_is_on())
 		map_unit(f, leaf);
 	lock_release(leaf.lock);
-	event_log(&pg.telemetry, EVENT_READ_DONE, f->vpn, f->page[f->self].ref.v);
 	/* Waiters of one window share few events; waking each event once would need a set. */
 	for (uint32_t i = 0; i < f->nr_read; i++)
-		event_signal(page_event(read_vpn(f, i)));
+		if (has_bit(f->ready, i))
+			event_signal(page_event(read_vpn(f, i)));
+	memset(f->ready, 0, sizeof(f->ready));
+	f->nr_ready = 0;
+}
+
+static void mark_ready(struct fault *f, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++) {
+		f->nr_ready += !has_bit(f->arrived, i);
+		if (!has_bit(f->arrived, i))
+			set_bit(f->ready, i);
+		set_bit(f->arrived, i);
+	}
+}
+
+/* Not page by page, where they lie apart in swap: who waits would be woken as often. */
+static void part_done(struct swap_reader *r, uint32_t from, uint32_t to)
+{
+	struct fault *f = container_of(r, struct fault, reader);
+
+	mark_ready(f, from, to);
+	if (f->nr_ready >= MIN_IN_PARTS)
+		finish_ready(f);
+}
+
+static void finish_read(struct fault *f)
+{
+	mark_ready(f, 0, f->nr_read);
+	finish_ready(f);
+	event_log(&pg.telemetry, EVENT_READ_DONE, f->vpn, f->page[f->self].ref.v);
 }
 
 static void report_lost(struct fault *f)
@@ -679,10 +769,12 @@ static void note_read(struct fault *f, uint64_t ns)
 
 static void read_window(struct fault *f, enum swap_wait wait)
 {
+	f->reader.done = part_done;
 	if (f->from_file)
 		source_read(f->source, f->first, f->stride, f->page, f->nr_read);
 	else
-		swap_read_rest(pg.swap, f->page, f->nr_read, wait);
+		swap_read_rest(pg.swap, f->page, f->nr_read, wait,
+		    f->nr_read < MIN_IN_PARTS ? NULL : &f->reader);
 }
 
 /* The thread that has faulted waits from now on, whoever serves it. */
@@ -721,22 +813,34 @@ static enum step read_pages(struct fault *f)
 	return STEP_ERROR;
 }
 
-static void wait_for_page(struct fault *f)
-{
-	uint64_t began = now_ns();
-
-	waiting_begins(began);
-	event_wait(page_event(f->vpn), f->ticket);
-	uint64_t now = now_ns();
-	waiting_ends(now);
-	f->aside_ns += now - began;
-}
-
 static _Thread_local bool makes_room __attribute__((tls_model("initial-exec")));
 
 bool fault_makes_room(void)
 {
 	return makes_room;
+}
+
+/* This thread would only wait, and who reads ahead for it needs places: see to some. */
+static void make_room_ahead(void)
+{
+	if (atomic_load(&pg.frames.places_free) >= 2 * (int32_t)readahead_max_window())
+		return;
+	makes_room = true;
+	reclaim_batch_try();
+	makes_room = false;
+}
+
+static void wait_for_page(struct fault *f)
+{
+	uint64_t began = now_ns();
+
+	waiting_begins(began);
+	if (f->is_in_stream)
+		make_room_ahead();
+	event_wait(page_event(f->vpn), f->ticket);
+	uint64_t now = now_ns();
+	waiting_ends(now);
+	f->aside_ns += now - began;
 }
 
 /* @nr: places; 0: one frame, in exact mode. */
@@ -866,41 +970,108 @@ static void account(struct fault *f, enum step step, uint64_t began)
 		share_worked(SHARE_REFILL, ns - MIN(f->aside_ns, ns));
 }
 
+/*
+ * Windows under way for streams, oldest first; of the thread that reads ahead. It is in the gate
+ * from the first to the last of them, and waits for nobody meanwhile who may wait for their pages:
+ * neither for the map lock nor for the gate.
+ */
+static struct {
+	struct fault f;
+	struct swap_reading *reading;
+	uint64_t began;
+} ahead[SWAP_NR_READINGS];
+static uint32_t first_ahead, nr_ahead;
+
+static void ahead_done(struct fault *f, uint64_t began)
+{
+	note_read(f, now_ns() - began);
+	finish_read(f);
+	places_return(f);
+}
+
+/* Wait for a part of the oldest one. */
+static void ahead_step(void)
+{
+	uint32_t i = first_ahead % SWAP_NR_READINGS;
+
+	if (swap_read_wait(ahead[i].reading))
+		return;
+	ahead_done(&ahead[i].f, ahead[i].began);
+	first_ahead++;
+	nr_ahead--;
+}
+
+static void ahead_land(void)
+{
+	while (nr_ahead)
+		ahead_step();
+}
+
+bool pager_ahead_wait(void)
+{
+	if (!nr_ahead)
+		return false;
+	ahead_step();
+	if (!nr_ahead)
+		pager_leave();
+	return true;
+}
+
+/* Look whether and how the window of @f is to be read, with some reclaim. */
+static enum step ahead_look(struct fault *f)
+{
+	enum step step;
+	uint32_t nr_tries = 0;
+
+	do {
+		f->places = tlb_is_on() ? 0 : places_take(&pg.frames, 1);
+		step = nr_ahead ? look_try(f) : look(f);
+		if (step != STEP_READ)
+			places_return(f);
+		if (step == STEP_BUSY)
+			ahead_land();
+		/* A guess is worth little reclaim. */
+	} while (step == STEP_BUSY || (step == STEP_ROOM && nr_tries++ < 2 && reclaim_batch()));
+	return step;
+}
+
 uint32_t pager_read_ahead(
     struct vpn vpn, struct window window, bool is_write, uint32_t nr_paged_out)
 {
-	struct fault f;
-	enum step step;
-	uint32_t nr_read = 0;
-	uint32_t nr_tries = 0;
+	while (nr_ahead == SWAP_NR_READINGS)
+		ahead_step();
+	/* Who waits for these pages may be inside, and a fork for them: it does not wait. */
+	if (nr_ahead ? atomic_load(&pg.gate_closed) : !pager_enter_try())
+		return 0;
+	uint32_t i = (first_ahead + nr_ahead) % SWAP_NR_READINGS, nr_read = 0;
+	struct fault *f = &ahead[i].f;
 
-	f.vpn = vpn;
-	f.offset = 0;
-	f.is_write = is_write;
-	f.is_fetch = false;
-	f.is_ahead = true;
-	f.nr_paged_out = nr_paged_out;
-	f.window = window;
-	f.need = 1;
-	f.aside_ns = 0;
-	f.has_entry = f.is_filled = f.needs_frame = false;
-	pager_enter();
-	do {
-		f.places = tlb_is_on() ? 0 : places_take(&pg.frames, 1);
-		step = look(&f);
-		if (step == STEP_READ) {
-			uint64_t began = now_ns();
-
-			read_window(&f, SWAP_SLEEP);
-			note_read(&f, now_ns() - began);
-			COUNT(&pg.telemetry, readahead_pages, f.nr_read);
-			finish_read(&f);
-			nr_read = f.nr_read;
+	f->vpn = vpn;
+	f->offset = 0;
+	f->is_write = is_write;
+	f->is_fetch = false;
+	f->is_ahead = true;
+	f->nr_paged_out = nr_paged_out;
+	f->window = window;
+	f->need = 1;
+	f->aside_ns = 0;
+	f->has_entry = f->is_filled = f->needs_frame = f->is_in_stream = false;
+	f->reader.done = part_done;
+	if (ahead_look(f) == STEP_READ) {
+		nr_read = f->nr_read;
+		COUNT(&pg.telemetry, readahead_pages, nr_read);
+		ahead[i].began = now_ns();
+		if (!f->from_file &&
+		    swap_read_begin(pg.swap, f->page, nr_read, &f->reader, &ahead[i].reading)) {
+			nr_ahead++;
+			return nr_read;
 		}
-		places_return(&f);
-		/* A guess is worth little reclaim. */
-	} while (step == STEP_ROOM && nr_tries++ < 2 && reclaim_batch());
-	pager_leave();
+		ahead_land(); /* nobody waits longer for its pages than it must */
+		read_window(f, SWAP_SLEEP);
+		ahead_done(f, ahead[i].began);
+	}
+	if (!nr_ahead)
+		pager_leave();
 	return nr_read;
 }
 
@@ -922,7 +1093,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.window.nr = 0;
 	f.need = 1;
 	f.aside_ns = 0;
-	f.from_file = false;
+	f.from_file = f.is_in_stream = false;
 	f.has_entry = f.is_filled = f.needs_frame = false;
 	pager_enter();
 	enum step step = serve(&f);

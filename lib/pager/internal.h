@@ -117,6 +117,7 @@ extern struct pager pg;
 /* Count this thread in, or wait while a fork is going on; in a forked child, build its pager
  * first (the process ends if that fails). */
 void pager_enter(void);
+bool pager_enter_try(void); /* not while a fork is going on */
 void pager_leave(void);
 
 /* Whether every fault is to be counted before its thread goes on: engine `uffd`. */
@@ -344,8 +345,12 @@ struct touch {
 struct window readahead_window(const struct touch *t, bool is_scan, unsigned near);
 /* @nr_read pages of that window are being read for it. May ask for what is behind them. */
 void readahead_note(struct vpn vpn, uint32_t nr_read);
-/* A fault met a page that is HELD or READING: perhaps the trigger of a stream. */
-void readahead_touched(struct vpn vpn);
+/* Whether @vpn is to be read by the thread that reads ahead, which has not begun: it will signal
+ * the page's event when it has done so, or will not. */
+bool readahead_is_asked(struct vpn vpn);
+/* A fault met a page that is HELD or READING: perhaps the trigger of a stream. Return: whether it
+ * was. */
+bool readahead_touched(struct vpn vpn);
 /* [vpn, end) will be needed: what is in swap of it is read by a thread of the pager, as far as
  * there are frames to spare. Return: false: the caller should touch it. */
 bool readahead_announce(struct vpn vpn, struct vpn end);
@@ -361,11 +366,14 @@ void readahead_after_fork(void);
 /*
  * Read @window from @vpn on, as far as its pages are in swap, in one L1 table, and there is room,
  * and map all but the first, which stays HELD. @nr_paged_out: pg's when that was wanted; if it has
- * changed, nothing is read. Context: a thread of the pager.
- * Return: pages read.
+ * changed, nothing is read. It may still be under way on return: then pager_ahead_wait() is to be
+ * called. Context of both: the one thread that reads ahead.
+ * Return: pages read, or being read.
  */
 uint32_t pager_read_ahead(
     struct vpn vpn, struct window window, bool is_write, uint32_t nr_paged_out);
+/* Wait until some of what is under way has been read. Return: false: nothing is. */
+bool pager_ahead_wait(void);
 
 /* Whether this thread serves a fault that has found no room, and makes some. Context: any. */
 bool fault_makes_room(void);

@@ -92,6 +92,15 @@ void pager_enter(void)
 	}
 }
 
+bool pager_enter_try(void)
+{
+	atomic_fetch_add(&pg.nr_inside, 1);
+	if (LIKELY(!atomic_load(&pg.gate_closed)))
+		return true;
+	pager_leave();
+	return false;
+}
+
 void pager_leave(void)
 {
 	uint32_t before = atomic_fetch_sub(&pg.nr_inside, 1);
@@ -122,8 +131,7 @@ void pager_publish(bool with_swap)
 		atomic_store_explicit(&p->managed_bytes_peak, populated, memory_order_relaxed);
 	atomic_store_explicit(&p->resident_bytes,
 	    (uint64_t)(pg.frames.nr_places + lent - atomic_load(&pg.withheld) -
-	               (uint32_t)MAX(places_free, 0) +
-	               MIN(atomic_load(&pg.frames.bufs_touched), pg.frames.nr_bufs - lent))
+	               (uint32_t)MAX(places_free, 0) + bufs_resident(&pg.frames))
 	        << PAGE_SHIFT,
 	    memory_order_relaxed);
 	if (!with_swap)

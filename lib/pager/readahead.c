@@ -53,18 +53,19 @@
 #define TRIAL_EVERY  8u /* guess */
 
 struct stream {
-	uint64_t trigger;  /* vpn where the stream is known to go on; next, if nothing is ahead */
-	uint64_t next;     /* vpn behind all that was asked for */
-	uint64_t walked;   /* the trigger before; what is ahead may still be being read */
-	uint32_t window;   /* pages to read at once; 0: no stream */
-	int32_t delta;     /* pages from one touch to the next; 0: one fault only so far, at next */
-	uint32_t length;   /* faults so far */
-	uint32_t nr_read;  /* pages that the last read brought beyond the one asked for */
-	uint32_t nr_ahead; /* pages read from trigger on, as far as known */
-	uint32_t used;     /* by clock: the least recently used goes */
-	uint8_t left_out;  /* of one fault: absent neighbours, NEAR_*, if it was read alone ... */
-	uint8_t part;      /* ... and where in its page it was */
-	int8_t beside;     /* of one fault: step to the neighbour that was read along, or 0 */
+	uint64_t trigger; /* vpn where the stream is known to go on; next, if nothing is ahead */
+	uint64_t second;  /* behind the window there; next, if one only is ahead */
+	uint64_t next;    /* vpn behind all that was asked for */
+	uint64_t walked;  /* the trigger before; what is ahead may still be being read */
+	uint32_t window;  /* pages to read at once; 0: no stream */
+	int32_t delta;    /* pages from one touch to the next; 0: one fault only so far, at next */
+	uint32_t length;  /* faults so far */
+	uint32_t nr_read; /* pages that the last read brought beyond the one asked for */
+	uint32_t nr_ahead[2]; /* pages read from trigger on, and from second, as far as known */
+	uint32_t used;        /* by clock: the least recently used goes */
+	uint8_t left_out; /* of one fault: absent neighbours, NEAR_*, if it was read alone ... */
+	uint8_t part;     /* ... and where in its page it was */
+	int8_t beside;    /* of one fault: step to the neighbour that was read along, or 0 */
 	bool is_write;
 };
 
@@ -96,6 +97,7 @@ static struct {
 
 	struct request request[NR_REQUESTS]; /* [lock] a ring, from `first` on */
 	uint32_t first, nr_requests;         /* [lock] */
+	struct request current; /* [lock] which the thread has taken; window.nr 0: none */
 	/* [lock] likewise; the first is moved on by the thread only */
 	struct announcement announced[NR_ANNOUNCED];
 	uint32_t first_announced, nr_announced;
@@ -189,7 +191,8 @@ static void judge_locked(uint64_t vpn, uint32_t nr_used, uint32_t nr_wasted)
 static void stream_end_locked(struct stream *s)
 {
 	if (s->window && s->length > 2 && ra.clock - s->used > 2 * NR_STREAMS)
-		judge_locked(s->trigger, s->nr_read / 2, (s->nr_read + 1) / 2 + s->nr_ahead);
+		judge_locked(s->trigger, s->nr_read / 2,
+		    (s->nr_read + 1) / 2 + s->nr_ahead[0] + s->nr_ahead[1]);
 	s->window = 0;
 }
 
@@ -271,9 +274,9 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 	if (s->window) {
 		/* The whole last window was walked through: what it read ahead was used. */
 		COUNT(&pg.telemetry, readahead_used, s->nr_read);
-		judge_locked(vpn.v, s->nr_read, s->nr_ahead);
+		judge_locked(vpn.v, s->nr_read, s->nr_ahead[0] + s->nr_ahead[1]);
 		/* Two neighbours are no stream yet: a record that crosses a page's end. */
-		if (s->nr_ahead) /* it was there, and left again */
+		if (s->nr_ahead[0]) /* it was there, and left again */
 			s->window = MAX(s->window / 2, MIN_LARGEST);
 		else if (++s->length > 2)
 			s->window = MIN(MAX(s->window * 2, MIN_LARGEST), largest_locked(vpn.v));
@@ -292,11 +295,11 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 		s->length = 3;
 		s->delta = s->delta ? s->delta : 1;
 	}
-	s->nr_read = s->nr_ahead = 0;
+	s->nr_read = s->nr_ahead[0] = s->nr_ahead[1] = 0;
 	s->is_write = t->is_write;
 	s->walked = s->trigger;
 	/* Behind the neighbour, if there is one to read: a stream would go on there. */
-	s->trigger = s->next = vpn.v + (uint64_t)(int64_t)(s->delta + step);
+	s->trigger = s->second = s->next = vpn.v + (uint64_t)(int64_t)(s->delta + step);
 	s->used = ++ra.clock;
 	struct window window = {.nr = s->window, .delta = s->delta ? s->delta : 1};
 	lock_release(&ra.lock);
@@ -314,11 +317,43 @@ static void note_ahead(struct vpn vpn, uint32_t nr_read)
 		if (!s->window || s->length <= 2)
 			continue;
 		if (s->trigger == vpn.v && s->next != vpn.v)
-			s->nr_ahead = nr_read;
+			s->nr_ahead[0] = nr_read;
+		else if (s->second == vpn.v && s->next != vpn.v)
+			s->nr_ahead[1] = nr_read;
 		else if (s->walked == vpn.v)
 			s->nr_read += nr_read;
 	}
 	lock_release(&ra.lock);
+}
+
+static bool covers(const struct request *r, struct vpn vpn)
+{
+	int64_t distance = (int64_t)(vpn.v - r->vpn.v);
+
+	return r->window.nr && distance % r->window.delta == 0 && distance / r->window.delta >= 0 &&
+	       distance / r->window.delta < r->window.nr;
+}
+
+bool readahead_is_asked(struct vpn vpn)
+{
+	bool is_asked = false;
+
+	lock_acquire(&ra.lock);
+	if (atomic_load(&ra.has_thread)) {
+		is_asked = covers(&ra.current, vpn);
+		for (uint32_t i = 0; i < ra.nr_requests && !is_asked; i++)
+			is_asked = covers(&ra.request[(ra.first + i) % NR_REQUESTS], vpn);
+	}
+	lock_release(&ra.lock);
+	return is_asked;
+}
+
+/* Pages of @r from number @from on are not read: whoever waits for them is to see to it. */
+static void wake_waiters(const struct request *r, uint32_t from)
+{
+	for (uint32_t i = from; i < r->window.nr; i++)
+		event_signal(
+		    page_event((struct vpn){r->vpn.v + (uint64_t)((int64_t)i * r->window.delta)}));
 }
 
 /* A window of what is announced. @nr_paged_out: as for pager_read_ahead(). */
@@ -358,10 +393,17 @@ static bool serve_request(void)
 	if (is_stream) {
 		ra.first = (ra.first + 1) % NR_REQUESTS;
 		ra.nr_requests--;
+		ra.current = r;
 	}
 	lock_release(&ra.lock);
 	if (is_stream) {
-		note_ahead(r.vpn, pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out));
+		uint32_t nr = pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out);
+
+		note_ahead(r.vpn, nr);
+		lock_acquire(&ra.lock);
+		ra.current.window.nr = 0;
+		lock_release(&ra.lock);
+		wake_waiters(&r, nr);
 	} else if (any) {
 		read_announced(&a, nr_paged_out);
 		lock_acquire(&ra.lock);
@@ -382,7 +424,7 @@ static void ahead_thread(void *arg)
 	for (;;) {
 		uint32_t ticket = event_begin(&ra.wanted);
 
-		if (serve_request())
+		if (serve_request() || pager_ahead_wait())
 			event_cancel(&ra.wanted);
 		else
 			event_wait(&ra.wanted, ticket);
@@ -405,9 +447,21 @@ static bool ask_ahead_locked(struct stream *s)
 	    .window = window,
 	    .is_write = s->is_write,
 	    .nr_paged_out = atomic_load(&pg.nr_paged_out)};
-	s->trigger = s->next;
+	bool is_first = s->trigger == s->next;
 	s->next += (uint64_t)((int64_t)window.nr * s->delta);
+	if (is_first)
+		s->second = s->next;
 	return true;
+}
+
+/* [lock] What is ahead becomes one window, two of a long stream. Return as above. */
+static bool ask_both_locked(struct stream *s)
+{
+	bool any = s->trigger == s->next && ask_ahead_locked(s);
+
+	if (s->second == s->next && s->trigger != s->next && s->window >= readahead_max_window())
+		any |= ask_ahead_locked(s);
+	return any;
 }
 
 /* Return: false: there is no thread, and nothing is read ahead: slower, no worse. */
@@ -417,7 +471,17 @@ static bool wake_thread(void)
 
 	if (atomic_compare_exchange_strong(&ra.has_thread, &has, true) &&
 	    thread_start(ahead_thread, NULL, "faultline-ahead") < 0) {
+		struct request lost[NR_REQUESTS];
+
+		lock_acquire(&ra.lock);
+		uint32_t nr = ra.nr_requests;
+		for (uint32_t i = 0; i < nr; i++)
+			lost[i] = ra.request[(ra.first + i) % NR_REQUESTS];
+		ra.nr_requests = 0;
 		atomic_store(&ra.has_thread, false);
+		lock_release(&ra.lock);
+		for (uint32_t i = 0; i < nr; i++)
+			wake_waiters(&lost[i], 0);
 		return false;
 	}
 	if (atomic_load(&ra.wanted.nr_waiting))
@@ -467,8 +531,9 @@ void readahead_note(struct vpn vpn, uint32_t nr_read)
 
 		if (s->window && s->delta && s->next == vpn.v + (uint64_t)(int64_t)s->delta) {
 			s->trigger = s->next = vpn.v + (uint64_t)((int64_t)nr_read * s->delta);
+			s->second = s->next;
 			s->nr_read += nr_read - 1;
-			wake = ask_ahead_locked(s);
+			wake = ask_both_locked(s);
 			break;
 		}
 	}
@@ -477,9 +542,9 @@ void readahead_note(struct vpn vpn, uint32_t nr_read)
 		wake_thread();
 }
 
-void readahead_touched(struct vpn vpn)
+bool readahead_touched(struct vpn vpn)
 {
-	bool wake = false;
+	bool wake = false, is_stream = false;
 
 	lock_acquire(&ra.lock);
 	for (uint32_t i = 0; i < NR_STREAMS; i++) {
@@ -488,18 +553,22 @@ void readahead_touched(struct vpn vpn)
 		if (s->window && s->trigger == vpn.v && s->next != vpn.v) {
 			COUNT(&pg.telemetry, readahead_used, s->nr_read);
 			judge_locked(vpn.v, s->nr_read, 0);
-			s->nr_read = s->nr_ahead;
-			s->nr_ahead = 0;
+			s->nr_read = s->nr_ahead[0];
+			s->nr_ahead[0] = s->nr_ahead[1];
+			s->nr_ahead[1] = 0;
 			s->used = ++ra.clock;
 			s->walked = s->trigger;
-			s->trigger = s->next;
-			wake = ask_ahead_locked(s);
+			s->trigger = s->second;
+			s->second = s->next;
+			wake = ask_both_locked(s);
+			is_stream = true;
 			break;
 		}
 	}
 	lock_release(&ra.lock);
 	if (wake)
 		wake_thread();
+	return is_stream;
 }
 
 void readahead_after_fork(void)
@@ -507,6 +576,7 @@ void readahead_after_fork(void)
 	/* The thread holds it outside the gate. */
 	lock_init(&ra.lock, LOCK_STATS);
 	ra.nr_requests = ra.nr_announced = 0;
+	ra.current.window.nr = 0;
 	atomic_store(&ra.has_thread, false);
 	atomic_store(&ra.wanted.nr_waiting, 0);
 }

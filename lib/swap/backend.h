@@ -22,6 +22,18 @@ struct swap_io {
 	const struct iovec *iov;
 	bool may_spin; /* read: the caller would rather burn the CPU than sleep */
 	int result;    /* output: 0 or -errno; a short transfer is -EIO */
+	/* NULL, or called by the transferring thread as soon as this one is complete, with no lock
+	 * held; others may still be under way. */
+	void (*done)(struct swap_io *io);
+	void *arg; /* for done() */
+};
+
+/* Transfers under way. */
+struct swap_flight {
+	struct swap_io *ios;
+	uint32_t nr, nr_done;
+	uint32_t nr_tries; /* the backend's */
+	void *arg;         /* the backend's */
 };
 
 struct swap_backend_ops {
@@ -36,6 +48,18 @@ struct swap_backend_ops {
 	 * Return: 0 when all succeeded, or the first -errno.
 	 */
 	int (*transfer)(struct swap_backend *b, struct swap_io *ios, uint32_t nr);
+
+	/*
+	 * Begin @ios, each of which has a done(); @ios and *@fl stay where they are until all are
+	 * complete. NULL: cannot do that. Context: as above, does not sleep.
+	 * Return: false: not now, and nothing was begun.
+	 */
+	bool (*begin)(
+	    struct swap_backend *b, struct swap_flight *fl, struct swap_io *ios, uint32_t nr);
+
+	/* Wait for one of them at least, and call its done(). By the thread that began.
+	 * Return: whether any are still under way; if not, *@fl is over. */
+	bool (*wait)(struct swap_backend *b, struct swap_flight *fl);
 
 	/*
 	 * Make slots 0 .. @nr_slots - 1 exist (grow the file). To be called before each write, also

@@ -61,12 +61,18 @@ static int faulty_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t
 		if (fires(f, ARMED_ERROR, 1, &which)) {
 			ios[i].result = f->error;
 		} else {
-			f->inner->ops->transfer(f->inner, &ios[i], 1);
-			if (!ios[i].result && !ios[i].is_write)
-				flip_maybe(f, &ios[i]);
+			struct swap_io io = ios[i];
+
+			io.done = NULL;
+			f->inner->ops->transfer(f->inner, &io, 1);
+			ios[i].result = io.result;
+			if (!io.result && !io.is_write)
+				flip_maybe(f, &io);
 		}
 		if (!err)
 			err = ios[i].result;
+		if (ios[i].done)
+			ios[i].done(&ios[i]);
 	}
 	return err;
 }

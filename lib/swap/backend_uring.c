@@ -70,11 +70,11 @@ enum ring_state {
 };
 
 struct ring {
-	struct lock lock;      /* rank LOCK_RING; only ever tried, held during I/O by its user */
-	uint32_t state;        /* [lock] enum ring_state */
-	struct io_uring uring; /* [lock] */
-	struct io_uring_params params; /* [lock] */
-	uint32_t nr_lost;              /* [lock] times that its descriptor was taken from it */
+	_Atomic bool is_taken;         /* by a thread, for its transfers; nobody waits for one */
+	uint32_t state;                /* [taken] enum ring_state */
+	struct io_uring uring;         /* [taken] */
+	struct io_uring_params params; /* [taken] */
+	uint32_t nr_lost;              /* [taken] times that its descriptor was taken from it */
 	_Atomic int fd;                /* [atomic, relaxed] -1: none; for owns_fd */
 };
 
@@ -102,7 +102,6 @@ static void pool_reset(void)
 		struct ring *r = &pool.rings[i];
 
 		memset(r, 0, sizeof(*r));
-		lock_init(&r->lock, LOCK_RING);
 		atomic_store(&r->fd, -1);
 	}
 	atomic_store(&pool.pid, own_pid());
@@ -133,8 +132,8 @@ static bool is_descriptor_error(int err)
 	return err == -EBADF || err == -EOPNOTSUPP || err == -EMFILE || err == -ENFILE;
 }
 
-/* @r->lock held. Return: whether it can be used. */
-static bool ring_make_locked(struct ring *r)
+/* @r is taken. Return: whether it can be used. */
+static bool ring_make(struct ring *r)
 {
 	if (r->state != RING_NONE)
 		return r->state == RING_READY;
@@ -150,20 +149,25 @@ static bool ring_make_locked(struct ring *r)
 	return !err;
 }
 
+static void ring_give(struct ring *r)
+{
+	atomic_store(&r->is_taken, false);
+}
+
 /* Return: a ring for this thread alone, or NULL. */
-static struct ring *ring_get_try(void)
+static struct ring *ring_take_try(void)
 {
 	if (atomic_load(&pool.pid) != own_pid())
 		return NULL;
 	for (uint32_t i = 0; i < NR_RINGS; i++) {
 		struct ring *r = &pool.rings[i];
 
-		if (!lock_acquire_try(&r->lock))
+		if (atomic_exchange(&r->is_taken, true))
 			continue;
-		if (ring_make_locked(r))
+		if (ring_make(r))
 			return r;
 		bool may_come = r->state == RING_NONE;
-		lock_release(&r->lock);
+		ring_give(r);
 		if (may_come)
 			return NULL; /* nor could another be made now */
 	}
@@ -229,6 +233,13 @@ static long transfer_some(struct file_backend *f, const struct swap_io *io, size
 	    MIN(io->nr_iov - i, (uint32_t)IOV_MAX), (long)offset, 0);
 }
 
+static void finish(struct swap_io *io, int result)
+{
+	io->result = result;
+	if (io->done)
+		io->done(io);
+}
+
 /* Do @io, of which @done bytes are done already. */
 static void transfer_blocking(struct file_backend *f, struct swap_io *io, size_t done)
 {
@@ -241,12 +252,12 @@ static void transfer_blocking(struct file_backend *f, struct swap_io *io, size_t
 		if ((n == -EINTR || n == -EAGAIN) && nr_tries++ < NR_TRIES)
 			continue;
 		if (n <= 0) {
-			io->result = n < 0 ? (int)n : -EIO;
+			finish(io, n < 0 ? (int)n : -EIO);
 			return;
 		}
 		done += (size_t)n;
 	}
-	io->result = 0;
+	finish(io, 0);
 }
 
 /* --- a ring's worth of I/O --- */
@@ -270,13 +281,13 @@ static void complete(struct file_backend *f, struct swap_io *io, int res)
 	size_t bytes = io_bytes(io);
 
 	if (res >= 0 && (size_t)res == bytes)
-		io->result = 0;
+		finish(io, 0);
 	else if (res >= 0)
 		transfer_blocking(f, io, (size_t)res); /* short: the rest says why */
 	else if (res == -EAGAIN || res == -EINTR || res == -ECANCELED)
 		transfer_blocking(f, io, 0);
 	else
-		io->result = res;
+		finish(io, res);
 }
 
 /* Return: completions taken. */
@@ -287,10 +298,13 @@ static uint32_t ring_reap(struct ring *r, struct file_backend *f)
 
 	io_uring_for_each_cqe(&r->uring, head, cqe)
 	{
-		complete(f, io_uring_cqe_get_data(cqe), cqe->res);
+		struct swap_io *io = io_uring_cqe_get_data(cqe);
+		int res = cqe->res;
+
+		io_uring_cq_advance(&r->uring, 1);
+		complete(f, io, res);
 		nr++;
 	}
-	io_uring_cq_advance(&r->uring, nr);
 	return nr;
 }
 
@@ -306,20 +320,20 @@ static int ring_enter(struct ring *r, uint32_t nr_wait)
 	return io_uring_submit_and_wait(&r->uring, nr_wait);
 }
 
-/* Submit what is queued and look for completions for up to SPIN_NS. Return: completions. */
-static uint32_t ring_spin(struct ring *r, struct file_backend *f, uint32_t nr)
+/* Submit what is queued and look for completions for up to SPIN_NS. */
+static void flight_spin(struct file_backend *f, struct swap_flight *fl)
 {
-	if (UNLIKELY(sys_inject) && sys_inject(SYS_io_uring_enter) < 0)
-		return 0;
-	if (io_uring_submit(&r->uring) < 0)
-		return 0;
-	uint64_t until = now_ns() + SPIN_NS;
-	uint32_t nr_done = 0;
+	struct ring *r = fl->arg;
 
-	while ((nr_done += ring_reap(r, f)) < nr && now_ns() < until)
+	if (UNLIKELY(sys_inject) && sys_inject(SYS_io_uring_enter) < 0)
+		return;
+	if (io_uring_submit(&r->uring) < 0)
+		return;
+	uint64_t until = now_ns() + SPIN_NS;
+
+	while ((fl->nr_done += ring_reap(r, f)) < fl->nr && now_ns() < until)
 		for (uint32_t i = 0; i < 16; i++)
 			__builtin_ia32_pause();
-	return nr_done;
 }
 
 /* Whether spinning is known to be the quicker way. It costs CPU time: level, it loses. */
@@ -361,47 +375,62 @@ static void note_wait(struct file_backend *f, bool spun, uint64_t ns, uint32_t s
 	    memory_order_relaxed);
 }
 
-/*
- * Do @ios (at most RING_ENTRIES) and wait for all. Whatever the kernel answers, nothing may be in
- * flight on return: it would be written into memory that has become something else.
- */
+/* At most RING_ENTRIES, by @r, which is taken. Nothing is submitted yet. */
+static void flight_begin(struct file_backend *f, struct swap_flight *fl, struct ring *r,
+    struct swap_io *ios, uint32_t nr)
+{
+	*fl = (struct swap_flight){.ios = ios, .nr = nr, .arg = r};
+	for (uint32_t i = 0; i < nr; i++)
+		ring_queue(r, f, &ios[i]);
+}
+
+/* The ring does not work (@err). What it has taken must be waited for, without its help; what it
+ * has not taken is done here. */
+static void flight_land(struct file_backend *f, struct swap_flight *fl, int err)
+{
+	struct ring *r = fl->arg;
+	uint32_t nr_left = io_uring_sq_ready(&r->uring);
+
+	while (fl->nr_done < fl->nr - nr_left) {
+		sys_call0(SYS_sched_yield); /* completions are posted on the way out of a call */
+		fl->nr_done += ring_reap(r, f);
+	}
+	ring_give_up(r, err);
+	for (uint32_t i = 0; i < fl->nr; i++)
+		if (fl->ios[i].result == -EINPROGRESS)
+			transfer_blocking(f, &fl->ios[i], 0);
+	fl->nr_done = fl->nr;
+}
+
+/* Submit what is not, and wait until @nr_wait more are complete. Whatever the kernel answers,
+ * nothing may be in flight in the end: it would be written into memory that has become something
+ * else. */
+static void flight_step(struct file_backend *f, struct swap_flight *fl, uint32_t nr_wait)
+{
+	int err = ring_enter(fl->arg, nr_wait);
+
+	fl->nr_done += ring_reap(fl->arg, f);
+	if (err >= 0 || err == -EINTR)
+		return;
+	if ((err == -EAGAIN || err == -EBUSY || err == -ENOMEM) && fl->nr_tries++ < NR_TRIES) {
+		sys_call0(SYS_sched_yield);
+		return;
+	}
+	if (fl->nr_done < fl->nr)
+		flight_land(f, fl, err);
+}
+
+/* Do @ios and wait for all. */
 static void ring_transfer(
     struct ring *r, struct file_backend *f, struct swap_io *ios, uint32_t nr, bool spin)
 {
-	uint32_t nr_done = 0, nr_tries = 0;
-	int err = 0;
+	struct swap_flight fl;
 
-	for (uint32_t i = 0; i < nr; i++)
-		ring_queue(r, f, &ios[i]);
+	flight_begin(f, &fl, r, ios, nr);
 	if (spin)
-		nr_done = ring_spin(r, f, nr);
-	while (nr_done < nr) {
-		err = ring_enter(r, nr - nr_done);
-		nr_done += ring_reap(r, f);
-		if (err >= 0 || err == -EINTR)
-			continue;
-		if ((err == -EAGAIN || err == -EBUSY || err == -ENOMEM) && nr_tries++ < NR_TRIES) {
-			sys_call0(SYS_sched_yield);
-			continue;
-		}
-		break;
-	}
-	if (nr_done == nr)
-		return;
-	/*
-	 * The ring does not work. What it has taken must be waited for, without its help; what
-	 * it has not taken is done here.
-	 */
-	uint32_t nr_left = io_uring_sq_ready(&r->uring);
-
-	while (nr_done < nr - nr_left) {
-		sys_call0(SYS_sched_yield); /* completions are posted on the way out of a call */
-		nr_done += ring_reap(r, f);
-	}
-	ring_give_up(r, err);
-	for (uint32_t i = 0; i < nr; i++)
-		if (ios[i].result == -EINPROGRESS)
-			transfer_blocking(f, &ios[i], 0);
+		flight_spin(f, &fl);
+	while (fl.nr_done < nr)
+		flight_step(f, &fl, ios[0].done ? 1 : nr - fl.nr_done);
 }
 
 /* --- the backend --- */
@@ -415,7 +444,7 @@ static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 	uint32_t step = 0;
 	bool spin = is_page ? will_spin(f, &step)
 	                    : may_spin && atomic_load_explicit(&f->spins, memory_order_relaxed);
-	struct ring *r = nr > 1 || spin ? ring_get_try() : NULL;
+	struct ring *r = nr > 1 || spin ? ring_take_try() : NULL;
 	/* Without a ring it sleeps. To make one, which is done once, does not count. */
 	bool is_sample = is_page && spin == (r && r->state == RING_READY);
 	uint64_t began = is_sample ? now_ns() : 0;
@@ -436,12 +465,34 @@ static int file_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 		i += n;
 	}
 	if (r)
-		lock_release(&r->lock);
+		ring_give(r);
 	if (is_sample)
 		note_wait(f, spin, now_ns() - began, step);
 	for (uint32_t i = 0; i < nr && !err; i++)
 		err = ios[i].result;
 	return err;
+}
+
+static bool file_begin(
+    struct swap_backend *b, struct swap_flight *fl, struct swap_io *ios, uint32_t nr)
+{
+	struct ring *r = nr <= RING_ENTRIES ? ring_take_try() : NULL;
+
+	if (!r)
+		return false;
+	flight_begin(file_of(b), fl, r, ios, nr);
+	ring_enter(r, 0); /* what that did not submit, file_wait() does */
+	return true;
+}
+
+static bool file_wait(struct swap_backend *b, struct swap_flight *fl)
+{
+	/* Where they are many, they are short. */
+	flight_step(file_of(b), fl, MAX((fl->nr - fl->nr_done) / 8, 1u));
+	if (fl->nr_done < fl->nr)
+		return true;
+	ring_give(fl->arg);
+	return false;
 }
 
 static int64_t file_grow(struct swap_backend *b, uint32_t nr_slots)
@@ -521,6 +572,8 @@ static bool file_owns_fd(struct swap_backend *b, int fd)
 static const struct swap_backend_ops file_ops = {
     .name = "file",
     .transfer = file_transfer,
+    .begin = file_begin,
+    .wait = file_wait,
     .grow = file_grow,
     .close = file_close,
     .fork_child = file_fork_child,

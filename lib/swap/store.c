@@ -30,7 +30,7 @@
 #include "swap/room.h"
 #include "swap/store_internal.h"
 
-#define CHUNK         256u  /* pages per round of transfers: 512 KiB */
+#define READ_PIECE    64u   /* pages read at once for a reader that is told of each: guess */
 #define COLLECT_EVERY 1024u /* frees between two looks for children that have ended; guess */
 #define TRIM_CHUNKS   64u   /* at a time: 2 MiB; guess */
 #define PICKY         16u   /* one page in so many is taken in to find out whether that pays */
@@ -178,13 +178,6 @@ static int file_want(struct swap *s)
 }
 
 /* --- a round of transfers under construction --- */
-
-struct round {
-	uint32_t nr_ios, nr_iov;
-	struct swap_io ios[CHUNK];
-	struct iovec iov[CHUNK];
-	uint32_t first_page[CHUNK]; /* by transfer: index of its first page in the caller's list */
-};
 
 static void round_begin_io(struct round *r, struct slot first, uint32_t page, bool is_write)
 {
@@ -416,14 +409,6 @@ void swap_offer(struct swap *s, struct swap_page *pages, uint32_t nr)
 
 /* --- in --- */
 
-/* Where the pages of one generation are read from. */
-struct source {
-	struct swap_backend *backend;
-	const uint64_t *checksum;
-	struct tier *tier;
-	struct generation *g; /* NULL: our own file */
-};
-
 static struct source source_get(struct swap *s, uint32_t generation)
 {
 	if (generation == s->own) {
@@ -476,28 +461,58 @@ static void settle_read(struct swap *s, const struct source *from, struct swap_i
 	}
 }
 
-/* Read @nr pages, all of one generation. */
-static void read_chunk(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait)
+static void read_done(struct swap_io *io)
 {
-	struct source from = source_get(s, ref_generation(pages[0].ref));
-	uint32_t nr_slots = from.g ? from.g->nr_slots : s->map.nr_slots;
-	struct round r;
+	struct read_round *rr = io->arg;
+	uint32_t i = (uint32_t)(io - rr->r.ios), page = rr->r.first_page[i];
+	uint32_t nr = round_pages(&rr->r, i, rr->nr);
 
-	r.nr_ios = r.nr_iov = 0;
+	settle_read(rr->s, &rr->from, io, &rr->pages[page], nr);
+	if (rr->reader)
+		rr->reader->done(rr->reader, rr->first + page, rr->first + page + nr);
+}
+
+/* Prepare to read pages @first .. @first + @nr - 1, all of one generation. To be ended by
+ * source_put(). */
+static void plan_read(struct read_round *rr, struct swap *s, struct swap_page *pages,
+    uint32_t first, uint32_t nr, enum swap_wait wait, struct swap_reader *reader)
+{
+	struct round *r = &rr->r;
+
+	rr->s = s;
+	rr->from = source_get(s, ref_generation(pages[first].ref));
+	rr->pages = &pages[first];
+	rr->nr = nr;
+	rr->first = first;
+	rr->reader = reader;
+	uint32_t nr_slots = rr->from.g ? rr->from.g->nr_slots : s->map.nr_slots;
+	r->nr_ios = r->nr_iov = 0;
 	for (uint32_t i = 0; i < nr; i++) {
-		struct slot slot = ref_slot(pages[i].ref);
+		struct slot slot = ref_slot(rr->pages[i].ref);
 
 		ensure(slot.v < nr_slots);
-		ensure(!from.g || slot_share_has(from.g->live, slot));
-		if (!i || ref_slot(pages[i - 1].ref).v + 1 != slot.v)
-			round_begin_io(&r, slot, i, false);
-		r.ios[r.nr_ios - 1].may_spin = wait == SWAP_SPIN;
-		round_add(&r, pages[i].buf);
+		ensure(!rr->from.g || slot_share_has(rr->from.g->live, slot));
+		if (!i || ref_slot(rr->pages[i - 1].ref).v + 1 != slot.v ||
+		    (reader && i - r->first_page[r->nr_ios - 1] == READ_PIECE)) {
+			round_begin_io(r, slot, i, false);
+			r->ios[r->nr_ios - 1].may_spin = wait == SWAP_SPIN;
+			r->ios[r->nr_ios - 1].done = reader ? read_done : NULL;
+			r->ios[r->nr_ios - 1].arg = rr;
+		}
+		round_add(r, rr->pages[i].buf);
 	}
-	from.backend->ops->transfer(from.backend, r.ios, r.nr_ios);
-	for (uint32_t i = 0; i < r.nr_ios; i++)
-		settle_read(s, &from, &r.ios[i], &pages[r.first_page[i]], round_pages(&r, i, nr));
-	source_put(&from);
+}
+
+static void read_chunk(struct swap *s, struct swap_page *pages, uint32_t first, uint32_t nr,
+    enum swap_wait wait, struct swap_reader *reader)
+{
+	struct read_round rr;
+
+	plan_read(&rr, s, pages, first, nr, wait, reader);
+	rr.from.backend->ops->transfer(rr.from.backend, rr.r.ios, rr.r.nr_ios);
+	for (uint32_t i = 0; i < rr.r.nr_ios && !reader; i++)
+		read_done(&rr.r.ios[i]);
+	source_put(&rr.from);
 }
 
 static bool is_entry(struct swap_ref ref)
@@ -529,10 +544,11 @@ void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_w
 {
 	for (uint32_t i = 0; i < nr; i++)
 		pages[i].from = SWAP_FROM_NOWHERE;
-	swap_read_rest(s, pages, nr, wait);
+	swap_read_rest(s, pages, nr, wait, NULL);
 }
 
-void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait)
+void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait,
+    struct swap_reader *reader)
 {
 	uint32_t n;
 
@@ -541,11 +557,44 @@ void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum s
 		if (pages[i].from)
 			continue;
 		n = run_alike(&pages[i], nr - i);
-		if (is_entry(pages[i].ref))
-			read_entries(s, &pages[i], n, wait);
-		else
-			read_chunk(s, &pages[i], n, wait);
+		if (!is_entry(pages[i].ref)) {
+			read_chunk(s, pages, i, n, wait, reader);
+			continue;
+		}
+		read_entries(s, &pages[i], n, wait);
+		if (reader)
+			reader->done(reader, i, i + n);
 	}
+}
+
+bool swap_read_begin(struct swap *s, struct swap_page *pages, uint32_t nr,
+    struct swap_reader *reader, struct swap_reading **ret_reading)
+{
+	struct swap_reading *g = NULL;
+
+	for (uint32_t i = 0; i < SWAP_NR_READINGS && !g; i++)
+		g = s->reading[i].is_used ? NULL : &s->reading[i];
+	if (!g || is_entry(pages[0].ref) || run_alike(pages, nr) < nr)
+		return false;
+	plan_read(&g->round, s, pages, 0, nr, SWAP_SLEEP, reader);
+	struct swap_backend *b = g->round.from.backend;
+	if (!b->ops->begin || !b->ops->begin(b, &g->flight, g->round.r.ios, g->round.r.nr_ios)) {
+		source_put(&g->round.from);
+		return false;
+	}
+	g->is_used = true;
+	*ret_reading = g;
+	return true;
+}
+
+bool swap_read_wait(struct swap_reading *g)
+{
+	struct swap_backend *b = g->round.from.backend;
+
+	g->is_used = b->ops->wait(b, &g->flight);
+	if (!g->is_used)
+		source_put(&g->round.from);
+	return g->is_used;
 }
 
 uint32_t swap_read_memory(struct swap *s, struct swap_page *pages, uint32_t nr)

@@ -16,6 +16,8 @@
 
 struct swap; /* one per process */
 
+#define SWAP_NR_READINGS 2u
+
 /* Where a page lies: generation (of the store) << 32 | slot, or entry of the compressed tier
  * (tier.h). Fits the 40 bits of a PTE. */
 struct swap_ref {
@@ -127,10 +129,33 @@ enum swap_wait {
  */
 void swap_read(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait);
 
-/* Read those of @pages that are in the compressed tier, without any I/O. Return: how many were not;
- * swap_read_rest() then reads these only. Context: fault, no lock held. */
+/* Read those of @pages that are in the compressed tier, without any I/O. Return: how many were not.
+ * Context: fault, no lock held. */
 uint32_t swap_read_memory(struct swap *s, struct swap_page *pages, uint32_t nr);
-void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait);
+
+/* Told of pages @from .. @to - 1 of a read as soon as they are there, or are not to be had. */
+struct swap_reader {
+	void (*done)(struct swap_reader *r, uint32_t from, uint32_t to);
+};
+
+/*
+ * As swap_read(), but for what swap_read_memory() found; long transfers are made in pieces, all at
+ * once. @reader->done() is called for each piece, while others are under way; NULL: nobody is told.
+ */
+void swap_read_rest(struct swap *s, struct swap_page *pages, uint32_t nr, enum swap_wait wait,
+    struct swap_reader *reader);
+
+/*
+ * Begin to read @nr pages, at most 256, all in the swap file; they, @reader, and their buffers stay
+ * where they are until all are there. @reader is told as in swap_read_rest(), during
+ * swap_read_wait(). One thread only may have such reads under way, SWAP_NR_READINGS of them.
+ * Return: false: not possible here or now, and nothing was begun. Context: as swap_read().
+ */
+struct swap_reading;
+bool swap_read_begin(struct swap *s, struct swap_page *pages, uint32_t nr,
+    struct swap_reader *reader, struct swap_reading **ret_reading);
+/* Wait for some of it. Return: false: that was the last. */
+bool swap_read_wait(struct swap_reading *g);
 
 /* Whether the page at @ref would be read without I/O, now. Context: fault. */
 bool swap_is_in_memory(struct swap *s, struct swap_ref ref);

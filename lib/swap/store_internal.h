@@ -38,6 +38,40 @@ enum file_state {
 	FILE_OPEN,
 };
 
+#define CHUNK 256u /* pages per round of transfers: 1 MiB */
+
+struct round {
+	uint32_t nr_ios, nr_iov;
+	struct swap_io ios[CHUNK];
+	struct iovec iov[CHUNK];
+	uint32_t first_page[CHUNK]; /* by transfer: index of its first page in the caller's list */
+};
+
+/* Where the pages of one generation are read from. */
+struct source {
+	struct swap_backend *backend;
+	const uint64_t *checksum;
+	struct tier *tier;
+	struct generation *g; /* NULL: our own file */
+};
+
+/* A round of reads, of pages of one generation. */
+struct read_round {
+	struct round r;
+	struct swap *s;
+	struct source from;
+	struct swap_page *pages; /* of the caller, who calls the first one number `first` */
+	uint32_t nr, first;
+	struct swap_reader *reader;
+};
+
+/* Under way. */
+struct swap_reading {
+	bool is_used;
+	struct read_round round;
+	struct swap_flight flight;
+};
+
 struct swap {
 	int dir_fd;         /* [const] */
 	uint64_t max_bytes; /* [const] */
@@ -66,6 +100,8 @@ struct swap {
 	struct slot_share *fork_share; /* NULL: nothing in swap */
 	_Atomic int fork_write_fd;     /* closed in the parent unless it is the overflow's */
 	uint32_t child_own;
+
+	struct swap_reading reading[SWAP_NR_READINGS]; /* [owner: the thread that reads ahead] */
 
 	uint32_t own;                                /* generation of this process's own refs */
 	struct generation gens[SWAP_NR_GENERATIONS]; /* gens[own] is free */

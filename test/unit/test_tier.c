@@ -156,7 +156,7 @@ static void model_read(struct model *m, bool is_random, bool offers)
 	}
 	if (rnd(&m->rng) % 2) {
 		swap_read_memory(swap, pages, nr);
-		swap_read_rest(swap, pages, nr, SWAP_SLEEP);
+		swap_read_rest(swap, pages, nr, SWAP_SLEEP, NULL);
 	} else {
 		swap_read(swap, pages, nr, SWAP_SLEEP);
 	}
