@@ -17,7 +17,7 @@ import harness
 import kernel
 from journal import start_time, whole
 
-SLACK = 1 << 19 # for file pages, and what differs from round to round
+SLACK = 1 << 20 # charged ahead of use (64 pages for each CPU), file pages, and what differs in rounds
 ENVIRONMENT = {"LC_ALL": "C", "PYTHONHASHSEED": "0"}
 KERNEL_NAMES = ["swap", "zswap", "zram"]
 OUT_OF_MEMORY = "out of memory"
@@ -187,7 +187,7 @@ class Runner:
 
     def finish(self, case, result, report):
         """The run as a record; `why` says what was wrong with it."""
-        record = {"why": result.problem(), "wall_s": round(result.wall, 3),
+        record = {"why": result.problem(), "timed_out": result.timed_out, "wall_s": round(result.wall, 3),
                   "cpu_s": round(result.cpu_s, 3), "major": result.faults[0],
                   "minor": result.faults[1], "read_bytes": result.swapped[0],
                   "written_bytes": result.swapped[1], "rss_peak_bytes": result.rss_peak}

@@ -6,82 +6,27 @@
  * its PTE under the lock of the L1 table. What needs no I/O is done there and then. For a read the
  * PTE becomes READING, both locks are dropped, and whoever else touches the page waits for its
  * event; completion needs the L1 lock only, because nobody takes a READING page away.
+ *
+ * What a read is, is in fault_read.c; what is read before it is touched, in fault_ahead.c.
  */
-#include "pager/internal.h"
+#include "pager/fault.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "base/ensure.h"
-#include "base/say.h"
 #include "base/sys.h"
 #include "faultline/trace.h"
 #include "telemetry/trace_ring.h"
 
-#define MIN_READ_BUFS     8u
 #define MAX_WRITTEN_ALONG 32u /* pages made writable by one first write; guess */
-#define MIN_IN_PARTS      32u /* pages of a read that are mapped as they come in; guess */
-
-enum step {
-	STEP_WAIT, /* another thread is busy with the page: wait for it, then again */
-	STEP_ROOM, /* no place or no buffer: reclaim, then again */
-	STEP_BUSY, /* regions are being changed: look_try() */
-	STEP_READ, /* the read described in struct fault is to be done, with no lock */
-	STEP_DONE,
-	STEP_INVALID,
-	STEP_FOREIGN, /* in the window, but not managed */
-	STEP_ERROR,
-};
-
-enum fault_kind {
-	KIND_SPURIOUS, /* somebody else had served it already */
-	KIND_ZERO,
-	KIND_REFILL,
-	KIND_WRITE,
-	KIND_MAJOR,
-};
-
-struct fault {
-	struct vpn vpn;
-	uint16_t offset; /* of the touch, in its page */
-	bool is_write, is_fetch;
-	bool is_ahead;         /* no thread has touched the page: readahead */
-	uint32_t nr_paged_out; /* ... wanted when that was the number */
-	enum fault_kind kind;
-	uint32_t places;      /* taken and not used yet */
-	uint32_t ticket;      /* of the page's event, for STEP_WAIT */
-	struct window window; /* to read at once; nr 0: not decided yet */
-	bool is_in_stream;    /* STEP_WAIT: the page is read ahead, or about to be */
-	uint16_t source;      /* the region's file, or 0 */
-	bool from_file;       /* STEP_READ: from there, not from swap */
-	uint32_t need;        /* places wanted, for STEP_ROOM */
-	bool has_entry;       /* of the trap TLB, pinned */
-	bool is_filled;       /* ... and filled by this fault */
-	bool needs_frame;     /* for STEP_ROOM: all are taken (frame_credit_take()) */
-	uint64_t aside_ns;    /* read, or waited for others and for room */
-
-	/* STEP_READ: pages first, first + stride, ...; vpn is number `self` of them. */
-	uint32_t nr_read, stride, self;
-	struct vpn first;
-	struct swap_reader reader;
-	uint32_t nr_ready;
-	uint64_t arrived[MAX_WINDOW / 64]; /* bits: read, or not to be read ... */
-	uint64_t ready[MAX_WINDOW / 64];   /* ... and not present yet */
-	uint8_t
-	    distance[MAX_WINDOW]; /* of each page read: see share_note(); below SHARE_DISTANCES */
-	struct swap_page page[MAX_WINDOW];
-	struct frame_nr frame[MAX_WINDOW];
-};
 
 static bool allows(int prot, bool is_write)
 {
 	return is_write ? prot & PROT_WRITE : prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
-/* One page, now mapped with @frame. L1 lock held. */
-static void page_mapped(
+void fault_page_mapped(
     struct fault *f, struct vpn vpn, uint64_t *pte, struct frame_nr frame, bool is_dirty)
 {
 	if (tlb_is_on())
@@ -134,7 +79,7 @@ static uint32_t map_zeros(struct vpn vpn, uint32_t nr)
 	return done;
 }
 
-static bool credit_take(struct fault *f)
+bool fault_credit_take(struct fault *f)
 {
 	f->needs_frame = !frame_credit_take(&pg.frames);
 	return !f->needs_frame;
@@ -154,7 +99,7 @@ static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct r
 	uint64_t *pte = leaf_pte(leaf, f->vpn);
 	uint32_t run = zero_run(f, leaf, r);
 
-	if (!credit_take(f))
+	if (!fault_credit_take(f))
 		return STEP_ROOM;
 	if (tlb_is_on() && pg.tlb.shift && is_unit_empty(leaf))
 		COUNT(&pg.telemetry, tlb_units, 1);
@@ -171,7 +116,7 @@ static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct r
 
 		if (UNLIKELY(r->marks & REGION_LOCKED))
 			pte[i] |= PTE_LOCKED;
-		page_mapped(f, vpn, pte + i, frame_take(&pg.frames, vpn), true);
+		fault_page_mapped(f, vpn, pte + i, frame_take(&pg.frames, vpn), true);
 	}
 	f->places -= run;
 	atomic_fetch_add_explicit(&pg.nr_populated, run, memory_order_relaxed);
@@ -180,17 +125,7 @@ static enum step serve_none(struct fault *f, struct pt_leaf leaf, const struct r
 	return STEP_DONE;
 }
 
-/* Only what has a copy in swap can turn out not to have been written. */
-static bool may_guess(const struct frame *fr)
-{
-	return !swap_ref_is_none(fr->ref) && !fr->source;
-}
-
-/*
- * A page that was clean is dirty from now on. A compressed copy in RAM would take up room for
- * nothing, until the page is evicted (one on disk may yet spare a write).
- */
-static void page_dirtied(struct frame *fr, bool is_guessed)
+void fault_page_dirtied(struct frame *fr, bool is_guessed)
 {
 	bool is_kept = atomic_load(&fr->flags) & FRAME_WRITING || fr->source ||
 	               (is_guessed && guess_is_judged());
@@ -206,7 +141,7 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 	struct frame_nr nr = pte_frame(*pte);
 	struct frame *fr = frame_of(&pg.frames, nr);
 	bool was_dirty = *pte & PTE_DIRTY, is_dirty = was_dirty || f->is_write;
-	bool is_guessed = !is_dirty && may_guess(fr) && guess_is_written(f->vpn);
+	bool is_guessed = !is_dirty && fault_may_guess(fr) && guess_is_written(f->vpn);
 	is_dirty |= is_guessed;
 	int err = transport_map(&pg.transport, f->vpn, buf_addr(&pg.frames, fr->buf), 1, !is_dirty);
 
@@ -220,7 +155,7 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 	}
 	pte_set(pte, PAGE_MAPPED, nr.v, is_dirty ? PTE_DIRTY : 0);
 	if (is_dirty && !was_dirty)
-		page_dirtied(fr, is_guessed);
+		fault_page_dirtied(fr, is_guessed);
 	if (tlb_is_on())
 		f->is_filled |= tlb_mapped(f->vpn);
 	if (LIKELY(!(*pte & PTE_LOCKED)))
@@ -239,7 +174,7 @@ static bool is_written_along(struct pt_leaf leaf, struct vpn vpn)
 	if (pte_state(pte) != PAGE_MAPPED || pte & (PTE_DIRTY | PTE_BUSY | PTE_NO_ACCESS))
 		return false;
 	struct frame *fr = frame_of(&pg.frames, pte_frame(pte));
-	return may_guess(fr) && !(atomic_load(&fr->flags) & FRAME_WRITING);
+	return fault_may_guess(fr) && !(atomic_load(&fr->flags) & FRAME_WRITING);
 }
 
 /*
@@ -278,7 +213,7 @@ static enum step serve_write(struct fault *f, struct pt_leaf leaf, const struct 
 		uint64_t *pte = leaf_pte(leaf, page);
 
 		pte_set(pte, PAGE_MAPPED, pte_payload(*pte), PTE_DIRTY);
-		page_dirtied(frame_of(&pg.frames, pte_frame(*pte)), page.v != f->vpn.v);
+		fault_page_dirtied(frame_of(&pg.frames, pte_frame(*pte)), page.v != f->vpn.v);
 		event_log(&pg.telemetry, EVENT_DIRTY, page, UINT32_MAX);
 	}
 	if (transport_protect(&pg.transport, vpn, nr, false, FL_SHOOTDOWN_WRITE))
@@ -304,155 +239,6 @@ static enum step serve_mapped(struct fault *f, struct pt_leaf leaf, const struct
 	 * may still be protected. */
 	bool has_failed = transport_protect(&pg.transport, f->vpn, 1, false, FL_SHOOTDOWN_FAULT);
 	return has_failed ? STEP_ERROR : STEP_DONE;
-}
-
-static struct vpn read_vpn(const struct fault *f, uint32_t i)
-{
-	return (struct vpn){f->first.v + (uint64_t)i * f->stride};
-}
-
-/* Pages of the window that are where the first one is, in swap or in the file, and in the same L1
- * table and region, without a gap. */
-static uint32_t window_pages(
-    const struct fault *f, struct window window, struct pt_leaf leaf, const struct region *r)
-{
-	enum page_state state = f->from_file ? PAGE_NONE : PAGE_SWAPPED;
-	uint32_t nr = 1;
-
-	while (nr < window.nr) {
-		uint64_t vpn = f->vpn.v + (uint64_t)((int64_t)nr * window.delta);
-
-		if (vpn / PTAB_ENTRIES != f->vpn.v / PTAB_ENTRIES || vpn < r->start >> PAGE_SHIFT ||
-		    vpn >= r->end >> PAGE_SHIFT || pte_state(leaf.pte[vpn % PTAB_ENTRIES]) != state)
-			break;
-		nr++;
-	}
-	return nr;
-}
-
-/* Which neighbours could be read along with the page, if it is worth that: one more from the
- * compressed tier would cost half of a fault. */
-static unsigned near_pages(const struct fault *f, struct pt_leaf leaf, const struct region *r)
-{
-	const struct swap_ref ref = {pte_payload(*leaf_pte(leaf, f->vpn))};
-	unsigned near = 0;
-
-	if (f->from_file || tlb_is_on() || swap_is_in_memory(pg.swap, ref))
-		return 0;
-	for (int above = 0; above < 2; above++) {
-		struct window both = {.nr = 2, .delta = above ? 1 : -1};
-
-		if (window_pages(f, both, leaf, r) == 2)
-			near |= above ? NEAR_ABOVE : NEAR_BELOW;
-	}
-	return near;
-}
-
-/* Page @i of the read becomes READING, into pool buffer @buf. L1 lock held. */
-static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_t buf)
-{
-	struct vpn vpn = read_vpn(f, i);
-	uint64_t *pte = leaf_pte(leaf, vpn);
-	struct swap_ref ref = f->from_file ? SWAP_REF_NONE : (struct swap_ref){pte_payload(*pte)};
-	struct frame_nr frame = frame_take(&pg.frames, vpn);
-
-	if (!f->from_file) {
-		f->distance[i] = share_is_on() ? (uint8_t)writeback_absent_since(*pte) : 0;
-		writeback_forget(*pte);
-	}
-	frame_of(&pg.frames, frame)->buf = buf;
-	frame_of(&pg.frames, frame)->ref = ref;
-	frame_of(&pg.frames, frame)->source = f->source;
-	pte_set(pte, PAGE_READING, frame.v, *pte & PTE_EPOCH_MASK);
-	f->frame[i] = frame;
-	f->page[i] = (struct swap_page){.buf = buf_addr(&pg.frames, buf), .ref = ref};
-}
-
-/* Whether the page will be read ahead in a moment: two threads that read one stream are in each
- * other's way. Where several wait for pages, each reads its own. */
-static bool is_in_hands(struct fault *f)
-{
-	if (tlb_is_on() || stall_nr_active())
-		return false;
-	f->ticket = event_begin(page_event(f->vpn));
-	f->is_in_stream = readahead_is_asked(f->vpn);
-	if (f->is_in_stream)
-		return true;
-	event_cancel(page_event(f->vpn));
-	return false;
-}
-
-/* Return: how many of @want. */
-static uint32_t take_read_bufs(const struct fault *f, uint32_t *bufs, uint32_t want)
-{
-	/* What nobody waits for leaves a buffer to what somebody does. */
-	uint32_t reserve = f->is_ahead ? MIN_READ_BUFS : 0;
-
-	return want < MIN_IN_PARTS ? bufs_take(&pg.frames, bufs, want, reserve)
-	                           : bufs_take_runs(&pg.frames, bufs, want, reserve);
-}
-
-/* Turn the page, which is in swap or in its file, and those of its stream as far as they are there
- * too, into READING. */
-static enum step serve_absent(struct fault *f, struct pt_leaf leaf, const struct region *r)
-{
-	uint32_t bufs[MAX_WINDOW];
-
-	f->from_file = pte_state(*leaf_pte(leaf, f->vpn)) == PAGE_NONE;
-	if (pg.config.is_exact)
-		f->window = (struct window){.nr = 1, .delta = 1};
-	if (!f->window.nr && r->marks & REGION_RANDOM)
-		f->window = (struct window){.nr = 1, .delta = 1};
-	if (!f->window.nr && is_in_hands(f))
-		return STEP_WAIT;
-	if (!f->window.nr) {
-		unsigned near = near_pages(f, leaf, r);
-		const struct touch touch = {f->vpn, f->offset, f->is_write};
-
-		f->window = readahead_window(&touch, r->marks & REGION_SEQUENTIAL, near);
-	}
-	uint32_t want = window_pages(f, f->window, leaf, r);
-	/* A stream is worth a batch of reclaim, once: short windows would end it. */
-	if (want > 1 && f->need == 1 && !tlb_is_on() &&
-	    atomic_load(&pg.frames.places_free) < (int32_t)want - 1) {
-		f->need = want;
-		return STEP_ROOM;
-	}
-	/* With a trap TLB what is read ahead is not mapped. */
-	if (!tlb_is_on()) {
-		want = 1 + places_take(&pg.frames, want - 1);
-		f->places += want - 1;
-	}
-	if (!credit_take(f))
-		return STEP_ROOM;
-	uint32_t nr = take_read_bufs(f, bufs, want);
-	if (!nr) {
-		frame_credit_give(&pg.frames);
-		return STEP_ROOM;
-	}
-	if (!f->is_ahead && !f->from_file && writeback_is_refault(*leaf_pte(leaf, f->vpn)))
-		COUNT(&pg.telemetry, refaults, 1);
-	bool is_down = f->window.delta < 0;
-	f->nr_read = nr;
-	f->nr_ready = 0;
-	memset(f->arrived, 0, sizeof(f->arrived));
-	memset(f->ready, 0, sizeof(f->ready));
-	f->stride = (uint32_t)(is_down ? -f->window.delta : f->window.delta);
-	f->self = is_down ? nr - 1 : 0;
-	f->first.v = f->vpn.v - (uint64_t)f->self * f->stride;
-	if (UNLIKELY(f->from_file)) {
-		atomic_fetch_add_explicit(&pg.nr_populated, nr, memory_order_relaxed);
-		if (r->marks & REGION_LOCKED)
-			for (uint32_t i = 0; i < nr; i++)
-				*leaf_pte(leaf, read_vpn(f, i)) |= PTE_LOCKED;
-	}
-	for (uint32_t i = 0; i < nr; i++)
-		begin_read(f, i, leaf, bufs[i]);
-	if (!f->is_ahead && !f->window.is_pair)
-		readahead_note(f->vpn, nr);
-	event_log(&pg.telemetry, EVENT_READ_BEGIN, f->vpn, f->page[f->self].ref.v);
-	f->kind = KIND_MAJOR;
-	return STEP_READ;
 }
 
 static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct region *r)
@@ -490,14 +276,10 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 		return STEP_ROOM;
 	if (state == PAGE_NONE && LIKELY(!is_in_file))
 		return serve_none(f, leaf, r);
-	return state == PAGE_HELD ? serve_held(f, pte) : serve_absent(f, leaf, r);
+	return state == PAGE_HELD ? serve_held(f, pte) : fault_serve_absent(f, leaf, r);
 }
 
-/*
- * The entry of a larger page shows all of it: map what else of it is in frames. Its pages are not
- * known to be touched, so the policy is not told, and those it watches stay away. L1 lock held.
- */
-static void map_unit(struct fault *f, struct pt_leaf leaf)
+void fault_map_unit(struct fault *f, struct pt_leaf leaf)
 {
 	struct vpn vpn = {f->vpn.v >> pg.tlb.shift << pg.tlb.shift};
 
@@ -535,7 +317,7 @@ static enum step look_at_page(struct fault *f, const struct region *r)
 	lock_acquire(leaf.lock);
 	enum step step = serve_pte(f, leaf, r);
 	if (tlb_is_on())
-		map_unit(f, leaf);
+		fault_map_unit(f, leaf);
 	lock_release(leaf.lock);
 	return step;
 }
@@ -560,257 +342,26 @@ static enum step look_locked(struct fault *f)
 	return step;
 }
 
-static enum step look(struct fault *f)
+enum step fault_look(struct fault *f)
 {
 	rwlock_read(&pg.map_lock);
 	return look_locked(f);
 }
 
-/* Without waiting. */
-static enum step look_try(struct fault *f)
+enum step fault_look_try(struct fault *f)
 {
 	return rwlock_read_try(&pg.map_lock) ? look_locked(f) : STEP_BUSY;
 }
 
-/* The page could not be read: it stays where it is, its frame is given back. L1 lock held. */
-static void read_failed(struct fault *f, uint32_t i, struct pt_leaf leaf)
-{
-	struct frame *fr = frame_of(&pg.frames, f->frame[i]);
-	struct vpn vpn = read_vpn(f, i);
-
-	event_log(&pg.telemetry, EVENT_READ_ERROR, vpn, fr->ref.v);
-	if (f->from_file) {
-		pte_set(leaf_pte(leaf, vpn), PAGE_NONE, 0, 0);
-		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
-	} else {
-		pte_set(leaf_pte(leaf, vpn), PAGE_SWAPPED, fr->ref.v, 0);
-	}
-	buf_give(&pg.frames, fr->buf);
-	fr->buf = BUF_NONE;
-	frame_give(&pg.frames, f->frame[i]);
-}
-
-/* Read along with the page that was touched; what is done to that one says nothing of this one. */
-static bool is_neighbour(const struct fault *f, uint32_t i)
-{
-	return f->window.is_pair && i != f->self;
-}
-
-/* Map pages @from .. @to - 1 of the read: neighbours, as are their buffers. L1 lock held. */
-static void map_read_run(struct fault *f, struct pt_leaf leaf, uint32_t from, uint32_t to)
-{
-	/* A writing stream will write to what is read ahead for it: a protection fault for each
-	 * page would cost more than finding out at eviction that one did not change, or than
-	 * compressing it once more. */
-	bool is_dirty = f->is_write && (!f->from_file || f->nr_read == 1) && !is_neighbour(f, from);
-	bool is_guessed = !is_dirty && may_guess(frame_of(&pg.frames, f->frame[from])) &&
-	                  guess_is_written(read_vpn(f, from));
-	is_dirty |= is_guessed;
-
-	int err = transport_map(
-	    &pg.transport, read_vpn(f, from), f->page[from].buf, to - from, !is_dirty);
-	/* Beyond the end of its file at an earlier touch, and made to fail then. */
-	if (UNLIKELY(err == -EEXIST && f->from_file)) {
-		struct iovec run = {.iov_base = (void *)vpn_addr(read_vpn(f, from)),
-		    .iov_len = (to - from) * PAGE_BYTES};
-
-		err = transport_drop(&pg.transport, &run, 1, FL_SHOOTDOWN_FAULT);
-		if (!err)
-			err = transport_map(&pg.transport, read_vpn(f, from), f->page[from].buf,
-			    to - from, !is_dirty);
-	}
-	for (uint32_t i = from; i < to; i++) {
-		struct frame *fr = frame_of(&pg.frames, f->frame[i]);
-
-		if (err) {
-			f->page[i].result = err;
-			read_failed(f, i, leaf);
-			continue;
-		}
-		buf_give(&pg.frames, fr->buf);
-		fr->buf = BUF_NONE;
-		page_mapped(
-		    f, read_vpn(f, i), leaf_pte(leaf, read_vpn(f, i)), f->frame[i], is_dirty);
-		if (is_dirty)
-			page_dirtied(fr, is_guessed);
-		f->places--;
-	}
-}
-
-static bool has_bit(const uint64_t *bits, uint32_t i)
-{
-	return bits[i / 64] >> i % 64 & 1;
-}
-
-static void set_bit(uint64_t *bits, uint32_t i)
-{
-	bits[i / 64] |= 1ull << i % 64;
-}
-
-/* Whether page @i of the read is to be mapped: the first of what was read ahead stays HELD, so
- * that its touch is seen; with a trap TLB all but the one that was touched. */
-static bool is_to_map(const struct fault *f, uint32_t i)
-{
-	if (f->page[i].result)
-		return false;
-	return tlb_is_on() ? !f->is_ahead && i == f->self : !(f->is_ahead && i == f->self);
-}
-
-/* Pages from @i on that one call can map. */
-static uint32_t map_run(const struct fault *f, uint32_t i)
-{
-	uint32_t nr = 1;
-
-	while (f->stride == 1 && !(f->window.is_pair && f->is_write) && i + nr < f->nr_read &&
-	       has_bit(f->ready, i + nr) && is_to_map(f, i + nr) &&
-	       (char *)f->page[i + nr].buf == (char *)f->page[i].buf + nr * PAGE_BYTES)
-		nr++;
-	return nr;
-}
-
-/* The `ready` pages of the read are present, or could not be had. */
-static void finish_ready(struct fault *f)
-{
-	struct pt_leaf leaf = ptab_walk(&pg.ptab, f->vpn);
-	uint32_t run;
-
-	lock_acquire(leaf.lock);
-	for (uint32_t i = 0; i < f->nr_read; i += run) {
-		run = 1;
-		if (!has_bit(f->ready, i))
-			continue;
-		if (f->page[i].result) {
-			read_failed(f, i, leaf);
-		} else if (is_to_map(f, i)) {
-			run = map_run(f, i);
-			map_read_run(f, leaf, i, i + run);
-		} else {
-			uint64_t *pte = leaf_pte(leaf, read_vpn(f, i));
-
-			pte_set(pte, PAGE_HELD, f->frame[i].v, 0);
-			if (LIKELY(!(*pte & PTE_LOCKED)))
-				policy_insert(f->frame[i], DISTANCE_NEVER);
-		}
-	}
-	if (tlb_is_on())
-		map_unit(f, leaf);
-	lock_release(leaf.lock);
-	/* Waiters of one window share few events; waking each event once would need a set. */
-	for (uint32_t i = 0; i < f->nr_read; i++)
-		if (has_bit(f->ready, i))
-			event_signal(page_event(read_vpn(f, i)));
-	memset(f->ready, 0, sizeof(f->ready));
-	f->nr_ready = 0;
-}
-
-static void mark_ready(struct fault *f, uint32_t from, uint32_t to)
-{
-	for (uint32_t i = from; i < to; i++) {
-		f->nr_ready += !has_bit(f->arrived, i);
-		if (!has_bit(f->arrived, i))
-			set_bit(f->ready, i);
-		set_bit(f->arrived, i);
-	}
-}
-
-/* Not page by page, where they lie apart in swap: who waits would be woken as often. */
-static void part_done(struct swap_reader *r, uint32_t from, uint32_t to)
-{
-	struct fault *f = container_of(r, struct fault, reader);
-
-	mark_ready(f, from, to);
-	if (f->nr_ready >= MIN_IN_PARTS)
-		finish_ready(f);
-}
-
-static void finish_read(struct fault *f)
-{
-	mark_ready(f, 0, f->nr_read);
-	finish_ready(f);
-	event_log(&pg.telemetry, EVENT_READ_DONE, f->vpn, f->page[f->self].ref.v);
-}
-
-static void report_lost(struct fault *f)
-{
-	struct say s = {0};
-
-	const struct swap_page *lost = &f->page[f->self];
-
-	/* Beyond the end of its file: the program's own affair. */
-	if (lost->result == -ENXIO && f->from_file)
-		return;
-	say_str(&s, lost->result == -EBADMSG ? "checksum mismatch: the page at "
-	            : f->from_file           ? "cannot read from its file: the page at "
-	                                     : "cannot read from swap: the page at ");
-	say_hex(&s, vpn_addr(f->vpn));
-	if (!f->from_file) {
-		say_str(&s, ", slot ");
-		say_dec(&s, (uint32_t)lost->ref.v);
-	}
-	say_str(&s, " (error ");
-	say_dec(&s, (uint64_t)-lost->result);
-	say_str(&s, "); its thread gets SIGBUS");
-	say_flush(&s);
-}
-
-/* All pages of a read from swap took @ns: tell who shares out the budget. */
-static void note_read(struct fault *f, uint64_t ns)
-{
-	struct share_fact fact = {.ns = ns, .nr_read = f->nr_read};
-
-	if (f->from_file || !share_is_on())
-		return;
-	fact.is_writable = f->is_write || guess_is_written(f->vpn);
-	for (uint32_t i = 0; i < f->nr_read; i++) {
-		fact.distance = f->distance[i];
-		share_note(&f->page[i], &fact);
-	}
-}
-
-static void read_window(struct fault *f, enum swap_wait wait)
-{
-	f->reader.done = part_done;
-	if (f->from_file)
-		source_read(f->source, f->first, f->stride, f->page, f->nr_read);
-	else
-		swap_read_rest(pg.swap, f->page, f->nr_read, wait,
-		    f->nr_read < MIN_IN_PARTS ? NULL : &f->reader);
-}
-
-/* The thread that has faulted waits from now on, whoever serves it. */
-static void waiting_begins(uint64_t now)
+void fault_waiting_begins(uint64_t now)
 {
 	stall_begin(&pg.telemetry, engine_faulting_thread(), now);
 	engine_will_block();
 }
 
-static void waiting_ends(uint64_t now)
+void fault_waiting_ends(uint64_t now)
 {
 	stall_end(&pg.telemetry, engine_faulting_thread(), now);
-}
-
-static enum step read_pages(struct fault *f)
-{
-	uint64_t began = now_ns();
-
-	if (f->from_file || swap_read_memory(pg.swap, f->page, f->nr_read)) {
-		waiting_begins(began);
-		/* The only thread that waits for pages: waking it from an idle CPU would cost more
-		 * than the CPU time does. */
-		read_window(f, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
-		waiting_ends(now_ns());
-	}
-	note_read(f, now_ns() - began);
-	f->aside_ns += now_ns() - began;
-	if (f->window.is_pair)
-		COUNT(&pg.telemetry, neighbours, f->nr_read - 1);
-	else
-		COUNT(&pg.telemetry, readahead_pages, f->nr_read - 1);
-	finish_read(f);
-	if (!f->page[f->self].result)
-		return STEP_DONE;
-	report_lost(f);
-	return STEP_ERROR;
 }
 
 static _Thread_local bool makes_room __attribute__((tls_model("initial-exec")));
@@ -834,12 +385,12 @@ static void wait_for_page(struct fault *f)
 {
 	uint64_t began = now_ns();
 
-	waiting_begins(began);
+	fault_waiting_begins(began);
 	if (f->is_in_stream)
 		make_room_ahead();
 	event_wait(page_event(f->vpn), f->ticket);
 	uint64_t now = now_ns();
-	waiting_ends(now);
+	fault_waiting_ends(now);
 	f->aside_ns += now - began;
 }
 
@@ -848,7 +399,7 @@ static void wait_for_room(struct fault *f, uint32_t nr)
 {
 	uint64_t began = now_ns();
 
-	waiting_begins(began);
+	fault_waiting_begins(began);
 	makes_room = true;
 	if (nr)
 		reclaim_wait(nr);
@@ -856,7 +407,7 @@ static void wait_for_room(struct fault *f, uint32_t nr)
 		reclaim_one_frame();
 	makes_room = false;
 	uint64_t now = now_ns();
-	waiting_ends(now);
+	fault_waiting_ends(now);
 	f->aside_ns += now - began;
 }
 
@@ -864,9 +415,9 @@ static void wait_for_entry(struct fault *f)
 {
 	makes_room = true;
 	if (!tlb_make_room(f->vpn)) {
-		waiting_begins(now_ns());
+		fault_waiting_begins(now_ns());
 		reclaim_wait_entry();
-		waiting_ends(now_ns());
+		fault_waiting_ends(now_ns());
 	}
 	makes_room = false;
 }
@@ -886,8 +437,7 @@ static void entry_return(struct fault *f)
 	f->has_entry = false;
 }
 
-/* Places not needed after all, or not for every page read ahead. */
-static void places_return(struct fault *f)
+void fault_places_return(struct fault *f)
 {
 	if (!f->places)
 		return;
@@ -902,12 +452,12 @@ static enum step serve(struct fault *f)
 		if (!f->places)
 			f->places = take_place(f);
 		f->needs_frame = false;
-		enum step step = look(f);
+		enum step step = fault_look(f);
 		bool had_entry = f->has_entry;
 
 		if (step == STEP_READ)
-			step = read_pages(f);
-		places_return(f);
+			step = fault_read(f);
+		fault_places_return(f);
 		entry_return(f);
 		if (step == STEP_WAIT)
 			wait_for_page(f);
@@ -968,111 +518,6 @@ static void account(struct fault *f, enum step step, uint64_t began)
 		COUNT(t, minor_write, 1);
 	if (f->kind == KIND_REFILL && share_is_on())
 		share_worked(SHARE_REFILL, ns - MIN(f->aside_ns, ns));
-}
-
-/*
- * Windows under way for streams, oldest first; of the thread that reads ahead. It is in the gate
- * from the first to the last of them, and waits for nobody meanwhile who may wait for their pages:
- * neither for the map lock nor for the gate.
- */
-static struct {
-	struct fault f;
-	struct swap_reading *reading;
-	uint64_t began;
-} ahead[SWAP_NR_READINGS];
-static uint32_t first_ahead, nr_ahead;
-
-static void ahead_done(struct fault *f, uint64_t began)
-{
-	note_read(f, now_ns() - began);
-	finish_read(f);
-	places_return(f);
-}
-
-/* Wait for a part of the oldest one. */
-static void ahead_step(void)
-{
-	uint32_t i = first_ahead % SWAP_NR_READINGS;
-
-	if (swap_read_wait(ahead[i].reading))
-		return;
-	ahead_done(&ahead[i].f, ahead[i].began);
-	first_ahead++;
-	nr_ahead--;
-}
-
-static void ahead_land(void)
-{
-	while (nr_ahead)
-		ahead_step();
-}
-
-bool pager_ahead_wait(void)
-{
-	if (!nr_ahead)
-		return false;
-	ahead_step();
-	if (!nr_ahead)
-		pager_leave();
-	return true;
-}
-
-/* Look whether and how the window of @f is to be read, with some reclaim. */
-static enum step ahead_look(struct fault *f)
-{
-	enum step step;
-	uint32_t nr_tries = 0;
-
-	do {
-		f->places = tlb_is_on() ? 0 : places_take(&pg.frames, 1);
-		step = nr_ahead ? look_try(f) : look(f);
-		if (step != STEP_READ)
-			places_return(f);
-		if (step == STEP_BUSY)
-			ahead_land();
-		/* A guess is worth little reclaim. */
-	} while (step == STEP_BUSY || (step == STEP_ROOM && nr_tries++ < 2 && reclaim_batch()));
-	return step;
-}
-
-uint32_t pager_read_ahead(
-    struct vpn vpn, struct window window, bool is_write, uint32_t nr_paged_out)
-{
-	while (nr_ahead == SWAP_NR_READINGS)
-		ahead_step();
-	/* Who waits for these pages may be inside, and a fork for them: it does not wait. */
-	if (nr_ahead ? atomic_load(&pg.gate_closed) : !pager_enter_try())
-		return 0;
-	uint32_t i = (first_ahead + nr_ahead) % SWAP_NR_READINGS, nr_read = 0;
-	struct fault *f = &ahead[i].f;
-
-	f->vpn = vpn;
-	f->offset = 0;
-	f->is_write = is_write;
-	f->is_fetch = false;
-	f->is_ahead = true;
-	f->nr_paged_out = nr_paged_out;
-	f->window = window;
-	f->need = 1;
-	f->aside_ns = 0;
-	f->has_entry = f->is_filled = f->needs_frame = f->is_in_stream = false;
-	f->reader.done = part_done;
-	if (ahead_look(f) == STEP_READ) {
-		nr_read = f->nr_read;
-		COUNT(&pg.telemetry, readahead_pages, nr_read);
-		ahead[i].began = now_ns();
-		if (!f->from_file &&
-		    swap_read_begin(pg.swap, f->page, nr_read, &f->reader, &ahead[i].reading)) {
-			nr_ahead++;
-			return nr_read;
-		}
-		ahead_land(); /* nobody waits longer for its pages than it must */
-		read_window(f, SWAP_SLEEP);
-		ahead_done(f, ahead[i].began);
-	}
-	if (!nr_ahead)
-		pager_leave();
-	return nr_read;
 }
 
 enum fault_result pager_fault(uintptr_t addr, enum access access)

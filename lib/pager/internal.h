@@ -361,7 +361,7 @@ void readahead_withdraw(struct vpn vpn, struct vpn end);
 uint32_t readahead_max_window(void);
 void readahead_after_fork(void);
 
-/* --- fault.c --- */
+/* --- fault.c, fault_ahead.c --- */
 
 /*
  * Read @window from @vpn on, as far as its pages are in swap, in one L1 table, and there is room,

@@ -8,13 +8,18 @@
  * never faults, so "where it was expected" is the end of the last window. Lone faults take about
  * half of the places at most, so that they cannot push out what is a stream.
  *
- *     | read by the fault | ahead ... |
- *     ^ fault             ^ trigger   ^ next
+ *     | read by the fault | ahead ... | ...      |
+ *     ^ fault             ^ trigger   ^ second   ^ next
  *
  * Once the window is long, the one behind it is read by a thread of its own while the program walks
  * through the first: all its pages are mapped but the foremost, the trigger, which stays HELD. Its
  * touch, a minor fault, says that the stream goes on, and the next window is asked for. A stream
  * that is slower than the disk so takes one minor fault a window and waits for nothing.
+ *
+ * Behind the longest windows there are two, so that the disk reads one while the thread maps the
+ * other, a part as soon as it is there. A program that gets there before them does not read itself:
+ * two threads in one stream cost more than twice the CPU time of one. It waits, and as it has
+ * nothing else to do, makes room for the thread (fault.c).
  *
  * Windows shrink where their pages go unused. A stream's halves when it comes to a page that was
  * read for it and has left again, or for which there was no room. And each 16 MiB has a largest

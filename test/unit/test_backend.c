@@ -86,6 +86,36 @@ static bool job_io_is_right(const struct job *j, uint32_t i)
 	return true;
 }
 
+static void count_done(struct swap_io *io)
+{
+	++*(uint32_t *)io->arg;
+}
+
+/* By begin() and wait(), if it can begin. Return: as transfer(). */
+static int fly(struct job *j)
+{
+	uint32_t nr_told[MAX_IOS] = {0}, nr_before = 0;
+	struct swap_flight fl;
+	int err = 0;
+
+	for (uint32_t i = 0; i < j->nr; i++) {
+		j->ios[i].done = count_done;
+		j->ios[i].arg = &nr_told[i];
+	}
+	if (backend->ops->begin(backend, &fl, j->ios, j->nr))
+		while (backend->ops->wait(backend, &fl)) {
+			cr_expect_geq(fl.nr_done, nr_before);
+			nr_before = fl.nr_done;
+		}
+	else
+		backend->ops->transfer(backend, j->ios, j->nr);
+	for (uint32_t i = 0; i < j->nr; i++) {
+		cr_expect_eq(nr_told[i], 1, "transfer %u was told of %u times", i, nr_told[i]);
+		err = err ? err : j->ios[i].result;
+	}
+	return err;
+}
+
 static void write_and_read(struct job *j, uint64_t seed, uint32_t slot, uint32_t nr)
 {
 	struct rng rng = {seed};
@@ -254,23 +284,26 @@ static void fail_each_call(long error, bool may_be_repaired)
 {
 	static struct job j;
 	struct rng rng = {77};
-	bool fired = true;
+	bool fired = true, any_fired = false;
 
 	job_make(&j, &rng, 0, 40, true, 500);
 	cr_assert_eq(backend->ops->transfer(backend, j.ios, 40), 0);
 	for (long n = 0; fired; n++) {
+		bool is_flight = n % 3 == 2;
+
 		rng = (struct rng){77};
-		job_make(&j, &rng, 0, n % 2 ? 40 : 1, false, 500);
-		inject(-1, n / 2, error);
-		int err = backend->ops->transfer(backend, j.ios, j.nr);
-		fired = inject_stop();
+		job_make(&j, &rng, 0, n % 3 ? 40 : 1, false, 500);
+		inject(-1, n / 3, error);
+		int err = is_flight ? fly(&j) : backend->ops->transfer(backend, j.ios, j.nr);
+		fired = inject_stop() || any_fired;
+		any_fired = fired && n % 3 == 1;
 		cr_expect(err == 0 || (fired && !may_be_repaired), "call %ld: %d", n, err);
 		for (uint32_t i = 0; i < j.nr; i++)
 			if (!j.ios[i].result)
 				cr_expect(job_io_is_right(&j, i), "call %ld, transfer %u", n, i);
 			else
 				cr_expect_eq(j.ios[i].result, error);
-		fired |= n % 2 == 0; /* ends on the longer one */
+		fired |= n % 3 != 2; /* ends when neither of the longer ones has met it */
 		cr_assert_lt(n, 1000);
 	}
 	write_and_read(&j, 3, 0, 40);
@@ -289,6 +322,37 @@ Test(backend, interruption_of_each_call, .init = open_backend, .fini = close_bac
 Test(backend, scarcity_in_each_call, .init = open_backend, .fini = close_backend)
 {
 	fail_each_call(-EAGAIN, true);
+}
+
+Test(backend, two_flights_beside_a_transfer, .init = open_backend, .fini = close_backend)
+{
+	static struct job j[2], other;
+	struct swap_flight fl[2];
+	uint32_t nr_told = 0;
+	bool is_left[2];
+
+	for (uint32_t k = 0; k < 2; k++) {
+		struct rng rng = {k + 1};
+
+		job_make(&j[k], &rng, 170 * k, 40, true, 1000 * k);
+		cr_assert_eq(backend->ops->transfer(backend, j[k].ios, 40), 0);
+		rng = (struct rng){k + 1};
+		job_make(&j[k], &rng, 170 * k, 40, false, 1000 * k);
+		for (uint32_t i = 0; i < 40; i++) {
+			j[k].ios[i].done = count_done;
+			j[k].ios[i].arg = &nr_told;
+		}
+		is_left[k] = backend->ops->begin(backend, &fl[k], j[k].ios, 40);
+		cr_assert(is_left[k]);
+	}
+	write_and_read(&other, 9, 340, 40);
+	while (is_left[0] || is_left[1])
+		for (uint32_t k = 0; k < 2; k++)
+			is_left[k] = is_left[k] && backend->ops->wait(backend, &fl[k]);
+	cr_expect_eq(nr_told, 2 * 40);
+	for (uint32_t k = 0; k < 2; k++)
+		for (uint32_t i = 0; i < 40; i++)
+			cr_expect(!j[k].ios[i].result && job_io_is_right(&j[k], i));
 }
 
 Test(backend, works_without_io_uring)

@@ -59,6 +59,44 @@ Test(frame, buffers_lowest_first_with_a_reserve, SKIP_UNDER_TSAN)
 	cr_expect_eq(atomic_load(&fs.bufs_touched), 12, "a buffer given back is used first");
 }
 
+Test(frame, runs_are_neighbours, SKIP_UNDER_TSAN)
+{
+	static uint32_t bufs[2048], run[512];
+
+	cr_assert_eq(frames_init(&fs, 16384, 0), 0);
+	cr_assert_eq(fs.nr_bufs, 2048);
+	cr_assert_eq(fs.first_run, 2048 - 512);
+	cr_expect_eq((uintptr_t)buf_addr(&fs, fs.first_run) % (2u << 20), 0, "where 2 MiB begin");
+	cr_expect_eq(bufs_take(&fs, bufs, 100, 0), 100);
+	cr_expect_eq(bufs_resident(&fs), 100);
+	cr_expect_eq(bufs_take_runs(&fs, run, 100, 0), 100);
+	for (uint32_t i = 0; i < 100; i++)
+		cr_expect_eq(run[i], fs.first_run + i);
+	cr_expect_eq(bufs_resident(&fs), 100 + 512, "a page of 2 MiB is there as a whole");
+	cr_expect_eq(bufs_take_runs(&fs, run + 100, 400, 0), 400);
+	for (uint32_t i = 100; i < 100 + 384; i++)
+		cr_expect_eq(run[i], fs.first_run + 128 + i - 100, "the word begun is left");
+	for (uint32_t i = 484; i < 500; i++)
+		cr_expect_eq(run[i], 100 + i - 484, "no run is left");
+	cr_expect_eq(bufs_take(&fs, bufs, 2048, 8), 2048 - 600 - 8, "also what is left of runs");
+	cr_expect_eq(bufs_take_runs(&fs, bufs, 64, 8), 0);
+	cr_expect_eq(bufs_take_runs(&fs, bufs, 64, 4), 4);
+	for (uint32_t i = 64; i < 100; i++)
+		buf_give(&fs, run[i]);
+	cr_expect_eq(bufs_take_runs(&fs, bufs, 36, 0), 36, "neighbours or not");
+}
+
+Test(frame, runs_are_not_lent, SKIP_UNDER_TSAN)
+{
+	cr_assert_eq(frames_init(&fs, 16384, 0), 0);
+	uint32_t nr = 0, more;
+
+	while ((more = bufs_lend(&fs, MAX_LEND, 0)))
+		nr += more;
+	cr_expect_eq(nr, 2048 - 512);
+	cr_expect_eq(bufs_take_back(&fs, 2048), nr);
+}
+
 Test(frame, lent_buffers_are_places, SKIP_UNDER_TSAN)
 {
 	uint32_t bufs[16];

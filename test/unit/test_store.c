@@ -87,6 +87,34 @@ static int nr_open_fds(void)
 	return nr - 3; /* ., .., and d */
 }
 
+/* A reader that counts how often it is told of each page. */
+struct counter {
+	struct swap_reader reader;
+	uint32_t nr_told[300];
+};
+
+static void count_pages(struct swap_reader *r, uint32_t from, uint32_t to)
+{
+	struct counter *c = container_of(r, struct counter, reader);
+
+	for (uint32_t i = from; i < to; i++)
+		c->nr_told[i]++;
+}
+
+static void expect_told_once(const struct counter *c, uint32_t nr)
+{
+	for (uint32_t i = 0; i < 300; i++)
+		cr_expect_eq(c->nr_told[i], i < nr, "page %u", i);
+}
+
+static void wipe(struct swap_page *pages, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		memset(pages[i].buf, 0xee, PAGE_BYTES);
+		pages[i].from = SWAP_FROM_NOWHERE;
+	}
+}
+
 /* --- one process --- */
 
 Test(store, never_swapped_opens_nothing_more, .init = open_store)
@@ -125,6 +153,63 @@ Test(store, neighbours_in_one_transfer, .init = open_store, .fini = close_store)
 	cr_expect_eq(s.read_ops, 1);
 	cr_expect_eq(s.read_bytes, 64 * PAGE_BYTES);
 	cr_expect_eq(swap_capacity_bytes(swap), SWAP_BYTES - 64 * PAGE_BYTES);
+}
+
+Test(store, a_reader_is_told_of_each_page_once, .init = open_store, .fini = close_store)
+{
+	struct counter c = {.reader = {count_pages}};
+	struct swap_page pages[300];
+	struct swap_stats s;
+
+	write_stamped(pages, 1000, 300);
+	wipe(pages, 300);
+	swap_read_rest(swap, pages, 300, SWAP_SLEEP, &c.reader);
+	expect_told_once(&c, 300);
+	for (uint32_t i = 0; i < 300; i++)
+		cr_expect(!pages[i].result && page_has_stamp(pages[i].buf, 1000 + i));
+	swap_stats(swap, &s);
+	cr_expect_eq(s.read_ops, 5, "in pieces of 64: four of 256 pages, one of 44");
+}
+
+Test(store, two_reads_under_way, .init = open_store, .fini = close_store)
+{
+	struct counter c[2] = {{.reader = {count_pages}}, {.reader = {count_pages}}};
+	struct swap_page pages[2][200];
+	struct swap_reading *g[2], *third;
+	struct counter none = {.reader = {count_pages}};
+
+	for (uint32_t k = 0; k < 2; k++) {
+		char *mem = pages_new(200);
+
+		write_stamped(pages[k], 1000 * k, 200);
+		for (uint32_t i = 0; i < 200; i++)
+			pages[k][i].buf = mem + (size_t)i * PAGE_BYTES;
+		wipe(pages[k], 200);
+	}
+	/* One of them lies apart in swap. */
+	struct swap_page apart = pages[0][3];
+	pages[0][3] = pages[0][150];
+	pages[0][150] = apart;
+	for (uint32_t k = 0; k < 2; k++)
+		cr_assert(swap_read_begin(swap, pages[k], 200, &c[k].reader, &g[k]));
+	cr_expect_not(swap_read_begin(swap, pages[0], 200, &none.reader, &third));
+	while (swap_read_wait(g[1]))
+		;
+	expect_told_once(&c[1], 200);
+	while (swap_read_wait(g[0]))
+		;
+	expect_told_once(&c[0], 200);
+	expect_told_once(&none, 0);
+	for (uint32_t k = 0; k < 2; k++)
+		for (uint32_t i = 0; i < 200; i++) {
+			uint32_t was = k || (i != 3 && i != 150) ? i : 153 - i;
+
+			cr_expect(
+			    !pages[k][i].result && page_has_stamp(pages[k][i].buf, 1000 * k + was));
+		}
+	cr_expect(swap_read_begin(swap, pages[0], 1, &c[0].reader, &third), "one is free again");
+	while (swap_read_wait(third))
+		;
 }
 
 #define MODEL_PAGES 1500u
@@ -413,6 +498,26 @@ Test(store, flipped_bit_is_an_error_never_data, .init = open_faulty, .fini = clo
 			cr_expect_eq(pages[i].result, i == n ? -EBADMSG : 0);
 		swap_stats(swap, &s);
 		cr_expect_eq(s.checksum_errors, n + 1);
+	}
+}
+
+Test(store, a_reader_is_told_of_what_failed, .init = open_faulty, .fini = close_store)
+{
+	struct swap_page pages[200];
+	struct swap_reading *g;
+
+	write_stamped(pages, 1, 200);
+	for (uint32_t n = 0; n < 200; n += 7) {
+		struct counter c = {.reader = {count_pages}};
+
+		wipe(pages, 200);
+		backend_faulty_arm(faulty, n, 0);
+		cr_expect_not(swap_read_begin(swap, pages, 200, &c.reader, &g), "it cannot");
+		swap_read_rest(swap, pages, 200, SWAP_SLEEP, &c.reader);
+		cr_expect(backend_faulty_fired(faulty));
+		expect_told_once(&c, 200);
+		for (uint32_t i = 0; i < 200; i++)
+			cr_expect_eq(pages[i].result, i == n ? -EBADMSG : 0);
 	}
 }
 
