@@ -20,8 +20,8 @@ enum lock_rank {
 	LOCK_TIER,    /* the compressed tier's tables: swap/tier.h; moves compressed bytes */
 	LOCK_ROOM,    /* free segments of its memory: swap/room.h */
 	LOCK_SLOT,    /* the slot map: swap/slots.h */
-	LOCK_META,  /* metadata memory: base/meta.h */
-	LOCK_STATS, /* stall clocks and readahead streams: innermost, a few instructions */
+	LOCK_META,    /* metadata memory: base/meta.h */
+	LOCK_STATS,   /* stall clocks and readahead streams: innermost, a few instructions */
 };
 
 #endif
