@@ -59,8 +59,8 @@ static int init(struct frames *fs, uint32_t nr_frames, uint32_t nr_places, uint3
 	if (!fs->frame || !fs->buf_free || !fs->buf_lent)
 		return -ENOMEM;
 	/* A word of the bitmap is a run. */
-	fs->first_run =
-	    fs->has_credits ? nr_bufs : MIN((nr_bufs - nr_for_runs(nr_bufs) + 63) & ~63u, nr_bufs);
+	uint32_t nr_runs = fs->has_credits ? 0 : nr_for_runs(nr_bufs);
+	fs->first_run = nr_runs ? (nr_bufs - nr_runs) & ~63u : nr_bufs;
 	long pool = sys_call6(SYS_mmap, pool_start(fs), (long)fs->nr_bufs << PAGE_SHIFT,
 	    PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
@@ -160,6 +160,8 @@ static uint32_t buf_take_one(struct frames *fs)
 	uint32_t buf = fs->buf_cursor * 64 + bit;
 	if (buf >= atomic_load(&fs->bufs_touched))
 		atomic_store(&fs->bufs_touched, buf + 1);
+	if (buf >= fs->first_run)
+		atomic_store(&fs->has_runs, true);
 	return buf;
 }
 

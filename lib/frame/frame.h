@@ -20,7 +20,8 @@
 #include "base/types.h"
 #include "swap/store.h"
 
-/* The pool always lies here, outside the window: whoever looks from outside can find it. */
+/* The pool always lies here, or up to 2 MiB above, outside the window: whoever looks from outside
+ * can find it. */
 #define POOL_START 0x500000100000ull
 
 #define BUF_NONE UINT32_MAX

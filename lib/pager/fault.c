@@ -259,7 +259,7 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 	if (state == PAGE_MAPPED)
 		return serve_mapped(f, leaf, r);
 	if ((state == PAGE_READING || state == PAGE_HELD) && !pg.config.is_exact)
-		f->is_in_stream |= readahead_touched(f->vpn);
+		f->is_in_stream |= readahead_touched(f->vpn, state == PAGE_READING);
 	if (state == PAGE_READING) {
 		f->kind = KIND_MAJOR; /* it waits for the disk, whoever asked for the page */
 		f->ticket = event_begin(page_event(f->vpn));
@@ -374,7 +374,8 @@ bool fault_makes_room(void)
 /* This thread would only wait, and who reads ahead for it needs places: see to some. */
 static void make_room_ahead(void)
 {
-	if (atomic_load(&pg.frames.places_free) >= 2 * (int32_t)readahead_max_window())
+	if (tlb_is_on() ||
+	    atomic_load(&pg.frames.places_free) >= 2 * (int32_t)readahead_max_window())
 		return;
 	makes_room = true;
 	reclaim_batch_try();

@@ -8,7 +8,7 @@
 enum step {
 	STEP_WAIT, /* another thread is busy with the page: wait for it, then again */
 	STEP_ROOM, /* no place or no buffer: reclaim, then again */
-	STEP_BUSY, /* regions are being changed: look_try() */
+	STEP_BUSY, /* regions are being changed: fault_look_try() */
 	STEP_READ, /* the read described in struct fault is to be done, with no lock */
 	STEP_DONE,
 	STEP_INVALID,

@@ -7,7 +7,7 @@
 /*
  * Windows under way for streams, oldest first; of the thread that reads ahead. It is in the gate
  * from the first to the last of them, and waits for nobody meanwhile who may wait for their pages:
- * neither for the map lock nor for the gate.
+ * not for the gate, the map lock or the reclaim lock.
  */
 static struct {
 	struct fault f;
@@ -18,7 +18,11 @@ static uint32_t first_ahead, nr_ahead;
 
 static void ahead_done(struct fault *f, uint64_t began)
 {
-	fault_read_note(f, now_ns() - began);
+	static uint64_t last; /* the disk had another one before */
+	uint64_t now = now_ns();
+
+	fault_read_note(f, now - MAX(began, last));
+	last = now;
 	fault_read_finish(f);
 	fault_places_return(f);
 }
@@ -51,6 +55,17 @@ bool pager_ahead_wait(void)
 	return true;
 }
 
+/* Whoever has the reclaim lock may wait for what is under way. Return: places. */
+static uint32_t ahead_reclaim(void)
+{
+	uint32_t nr = nr_ahead ? reclaim_batch_try() : 0;
+
+	if (nr)
+		return nr;
+	ahead_land();
+	return reclaim_batch();
+}
+
 /* Look whether and how the window of @f is to be read, with some reclaim. */
 static enum step ahead_look(struct fault *f)
 {
@@ -65,7 +80,7 @@ static enum step ahead_look(struct fault *f)
 		if (step == STEP_BUSY)
 			ahead_land();
 		/* A guess is worth little reclaim. */
-	} while (step == STEP_BUSY || (step == STEP_ROOM && nr_tries++ < 2 && reclaim_batch()));
+	} while (step == STEP_BUSY || (step == STEP_ROOM && nr_tries++ < 2 && ahead_reclaim()));
 	return step;
 }
 

@@ -91,7 +91,7 @@ static void begin_read(struct fault *f, uint32_t i, struct pt_leaf leaf, uint32_
  * for pages, each reads its own. */
 static bool is_in_hands(struct fault *f, struct swap_ref ref)
 {
-	if (tlb_is_on() || stall_nr_active() || f->from_file || swap_is_in_memory(pg.swap, ref))
+	if (tlb_is_on() || stall_nr_active() > 1 || f->from_file || swap_is_in_memory(pg.swap, ref))
 		return false;
 	f->ticket = event_begin(page_event(f->vpn));
 	f->is_in_stream = readahead_is_asked(f->vpn);
@@ -372,7 +372,7 @@ void fault_read_window(struct fault *f, enum swap_wait wait)
 		source_read(f->source, f->first, f->stride, f->page, f->nr_read);
 	else
 		swap_read_rest(pg.swap, f->page, f->nr_read, wait,
-		    f->nr_read < MIN_IN_PARTS ? NULL : &f->reader);
+		    f->nr_read < MIN_IN_PARTS || tlb_is_on() ? NULL : &f->reader);
 }
 
 enum step fault_read(struct fault *f)

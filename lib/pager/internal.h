@@ -3,7 +3,8 @@
  * The pager's state and what its files share. There is one pager per process.
  *
  *     fault.c      serves faults                mapping.c   mmap, munmap
- *     readahead.c  how much to read at once     region.c    what is mapped where
+ *     fault_read.c ... and reads pages          region.c    what is mapped where
+ *     fault_ahead.c ... before they are touched readahead.c how much, and where
  *     reclaim.c    which frames to take away    remap.c     mremap
  *     unmap.c      ... takes their pages out    protect.c   mprotect; leaving management
  *     writeback.c  ... and writes what is dirty
@@ -348,9 +349,9 @@ void readahead_note(struct vpn vpn, uint32_t nr_read);
 /* Whether @vpn is to be read by the thread that reads ahead, which has not begun: it will signal
  * the page's event when it has done so, or will not. */
 bool readahead_is_asked(struct vpn vpn);
-/* A fault met a page that is HELD or READING: perhaps the trigger of a stream. Return: whether it
- * was. */
-bool readahead_touched(struct vpn vpn);
+/* A fault met a page that is HELD, or READING and so waited for: perhaps the trigger of a stream.
+ * Return: whether it was. */
+bool readahead_touched(struct vpn vpn, bool is_waited_for);
 /* [vpn, end) will be needed: what is in swap of it is read by a thread of the pager, as far as
  * there are frames to spare. Return: false: the caller should touch it. */
 bool readahead_announce(struct vpn vpn, struct vpn end);

@@ -33,15 +33,20 @@
  * at once. (What is read for nothing takes the place of another page, and is some half of a fault.)
  * What reads alone votes; of the faults that would read both some read alone, to see how it is now.
  */
+#include "pager/internal.h"
+
+#include <sys/syscall.h>
+#include <time.h>
+
 #include "base/sys.h"
 #include "base/thread.h"
-#include "pager/internal.h"
 
 #define NR_STREAMS    32u
 #define NR_REQUESTS   8u
 #define NR_ANNOUNCED  8u
 #define MAX_FRUITLESS 8u     /* windows of what is announced; guess */
 #define MAX_SKIPPED   65536u /* pages that are there, or nowhere, before streams are looked after */
+#define GATE_PAUSE_NS 200000 /* guess */
 #define AHEAD_WINDOW  16u    /* shorter windows are not worth a wake-up; guess */
 #define MAX_STEP      16     /* pages; further apart is no stream: guess */
 
@@ -279,7 +284,9 @@ struct window readahead_window(const struct touch *t, bool is_scan, unsigned nea
 	if (s->window) {
 		/* The whole last window was walked through: what it read ahead was used. */
 		COUNT(&pg.telemetry, readahead_used, s->nr_read);
-		judge_locked(vpn.v, s->nr_read, s->nr_ahead[0] + s->nr_ahead[1]);
+		bool is_behind = s->delta && steps >= steps_to(s, s->second);
+
+		judge_locked(vpn.v, s->nr_read, s->nr_ahead[0] + (is_behind ? s->nr_ahead[1] : 0));
 		/* Two neighbours are no stream yet: a record that crosses a page's end. */
 		if (s->nr_ahead[0]) /* it was there, and left again */
 			s->window = MAX(s->window / 2, MIN_LARGEST);
@@ -322,9 +329,9 @@ static void note_ahead(struct vpn vpn, uint32_t nr_read)
 		if (!s->window || s->length <= 2)
 			continue;
 		if (s->trigger == vpn.v && s->next != vpn.v)
-			s->nr_ahead[0] = nr_read;
+			s->nr_ahead[0] += nr_read;
 		else if (s->second == vpn.v && s->next != vpn.v)
-			s->nr_ahead[1] = nr_read;
+			s->nr_ahead[1] += nr_read;
 		else if (s->walked == vpn.v)
 			s->nr_read += nr_read;
 	}
@@ -353,18 +360,28 @@ bool readahead_is_asked(struct vpn vpn)
 	return is_asked;
 }
 
-/* Pages of @r from number @from on are not read: whoever waits for them is to see to it. */
-static void wake_waiters(const struct request *r, uint32_t from)
+/* @r is not to be waited for any more. */
+static void wake_waiters(const struct request *r)
 {
-	for (uint32_t i = from; i < r->window.nr; i++)
+	for (uint32_t i = 0; i < r->window.nr; i++)
 		event_signal(
 		    page_event((struct vpn){r->vpn.v + (uint64_t)((int64_t)i * r->window.delta)}));
 }
 
-/* A window of what is announced. @nr_paged_out: as for pager_read_ahead(). */
-static void read_announced(struct announcement *a, uint32_t nr_paged_out)
+/* A window of what is announced. @nr_paged_out: as for pager_read_ahead(). Return: its pages. */
+static uint32_t read_announced(struct announcement *a, uint32_t nr_paged_out)
 {
 	uint64_t stop = MIN(a->end.v, a->vpn.v + MAX_SKIPPED);
+	uint32_t nr = 0;
+
+	/* There is no hurry; streams have somebody inside who waits, so that this thread does not
+	 * wait for the gate. */
+	if (atomic_load(&pg.gate_closed)) {
+		struct timespec pause = {.tv_nsec = GATE_PAUSE_NS};
+
+		sys_call2(SYS_nanosleep, (long)&pause, 0);
+		return 0;
+	}
 
 	while (a->vpn.v < stop && page_state_now(a->vpn) != PAGE_SWAPPED)
 		a->vpn = ptab_next(&pg.ptab, (struct vpn){a->vpn.v + 1}, a->end);
@@ -372,7 +389,7 @@ static void read_announced(struct announcement *a, uint32_t nr_paged_out)
 		a->nr_left = 0;
 	} else if (a->vpn.v < stop) {
 		uint64_t most = MIN(MIN(a->nr_left, a->end.v - a->vpn.v), readahead_max_window());
-		uint32_t nr = pager_read_ahead(
+		nr = pager_read_ahead(
 		    a->vpn, (struct window){.nr = (uint32_t)most, .delta = 1}, false, nr_paged_out);
 
 		/* No access, no room, or paged out elsewhere meanwhile. */
@@ -383,11 +400,20 @@ static void read_announced(struct announcement *a, uint32_t nr_paged_out)
 		a->vpn.v += nr;
 		a->nr_left -= nr;
 	}
+	return nr;
 }
 
-/* The next of what is to be read ahead, streams first. Return: false: nothing. */
-static bool serve_request(void)
+enum served {
+	SERVED_NOTHING, /* there is nothing to be done */
+	SERVED_NONE,    /* nothing was read of it */
+	SERVED_READ,
+};
+
+/* The next of what is to be read ahead, streams first. */
+static enum served serve_request(void)
 {
+	uint32_t nr = 0;
+
 	struct announcement *first = &ra.announced[ra.first_announced];
 
 	lock_acquire(&ra.lock);
@@ -402,15 +428,15 @@ static bool serve_request(void)
 	}
 	lock_release(&ra.lock);
 	if (is_stream) {
-		uint32_t nr = pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out);
-
+		nr = pager_read_ahead(r.vpn, r.window, r.is_write, r.nr_paged_out);
 		note_ahead(r.vpn, nr);
 		lock_acquire(&ra.lock);
 		ra.current.window.nr = 0;
 		lock_release(&ra.lock);
-		wake_waiters(&r, nr);
+		/* Those that were read, too, if they have left again. */
+		wake_waiters(&r);
 	} else if (any) {
-		read_announced(&a, nr_paged_out);
+		nr = read_announced(&a, nr_paged_out);
 		lock_acquire(&ra.lock);
 		if (first->nr_left) /* not withdrawn meanwhile */
 			*first = a;
@@ -420,7 +446,7 @@ static bool serve_request(void)
 		}
 		lock_release(&ra.lock);
 	}
-	return any;
+	return !any ? SERVED_NOTHING : nr ? SERVED_READ : SERVED_NONE;
 }
 
 static void ahead_thread(void *arg)
@@ -429,7 +455,11 @@ static void ahead_thread(void *arg)
 	for (;;) {
 		uint32_t ticket = event_begin(&ra.wanted);
 
-		if (serve_request() || pager_ahead_wait())
+		enum served served = serve_request();
+
+		/* Somebody may wait for what is under way: not behind what only takes time. */
+		bool any = served == SERVED_READ || pager_ahead_wait() || served == SERVED_NONE;
+		if (any)
 			event_cancel(&ra.wanted);
 		else
 			event_wait(&ra.wanted, ticket);
@@ -486,7 +516,7 @@ static bool wake_thread(void)
 		atomic_store(&ra.has_thread, false);
 		lock_release(&ra.lock);
 		for (uint32_t i = 0; i < nr; i++)
-			wake_waiters(&lost[i], 0);
+			wake_waiters(&lost[i]);
 		return false;
 	}
 	if (atomic_load(&ra.wanted.nr_waiting))
@@ -547,7 +577,7 @@ void readahead_note(struct vpn vpn, uint32_t nr_read)
 		wake_thread();
 }
 
-bool readahead_touched(struct vpn vpn)
+bool readahead_touched(struct vpn vpn, bool is_waited_for)
 {
 	bool wake = false, is_stream = false;
 
@@ -562,6 +592,9 @@ bool readahead_touched(struct vpn vpn)
 			s->nr_ahead[0] = s->nr_ahead[1];
 			s->nr_ahead[1] = 0;
 			s->used = ++ra.clock;
+			/* It does not read itself, by which it would grow. */
+			if (is_waited_for)
+				s->window = MIN(s->window * 2, largest_locked(vpn.v));
 			s->walked = s->trigger;
 			s->trigger = s->second;
 			s->second = s->next;

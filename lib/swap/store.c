@@ -12,7 +12,7 @@
  * none left, have another root, or be a user who may not write there. Should that not work in a
  * child, it is tried again for the first page.
  *
- * No lock is held during a transfer. The arrays on the stack (some 8 KiB) hold CHUNK pages:
+ * No lock is held during a transfer. The arrays on the stack (some 20 KiB) hold CHUNK pages:
  * fault handlers run on small stacks.
  */
 #include "swap/store.h"
