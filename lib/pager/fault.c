@@ -235,6 +235,9 @@ static enum step serve_mapped(struct fault *f, struct pt_leaf leaf, const struct
 		return STEP_DONE;
 	if (!(*pte & PTE_DIRTY))
 		return serve_write(f, leaf, r);
+	/* Mapped writable while this one waited; if not, it will fault again. */
+	if (f->has_waited)
+		return STEP_DONE;
 	/* Another thread may have made it so since this one faulted, and a page that mremap moved
 	 * may still be protected. */
 	bool has_failed = transport_protect(&pg.transport, f->vpn, 1, false, FL_SHOOTDOWN_FAULT);
@@ -460,6 +463,7 @@ static enum step serve(struct fault *f)
 			step = fault_read(f);
 		fault_places_return(f);
 		entry_return(f);
+		f->has_waited = step == STEP_WAIT;
 		if (step == STEP_WAIT)
 			wait_for_page(f);
 		else if (step == STEP_ROOM && f->needs_frame)
@@ -539,7 +543,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.window.nr = 0;
 	f.need = 1;
 	f.aside_ns = 0;
-	f.from_file = f.is_in_stream = false;
+	f.from_file = f.is_in_stream = f.has_waited = false;
 	f.has_entry = f.is_filled = f.needs_frame = false;
 	pager_enter();
 	enum step step = serve(&f);

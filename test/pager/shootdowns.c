@@ -118,11 +118,12 @@ static bool left_by(const struct tally *t, uint64_t per_100)
 }
 
 /* Hardly one of @nr touches found a page that is to be made writable: at most one in a hundred. Of
- * pages that the pager knows to be written there is none; but a thread of `uffd` may come upon one
- * that was mapped while its message was under way, which is writable already. */
+ * pages that the pager knows to be written there is none; but a fault may come upon one that was
+ * mapped by the thread that reads ahead while it was on its way, or, under `uffd`, its message was:
+ * that is writable already, and the call flushes nothing. */
 static bool is_rare(const struct tally *t, uint32_t nr)
 {
-	uint64_t max_others = strcmp(pg.engine->name, "uffd") ? 0 : nr / 20;
+	uint64_t max_others = strcmp(pg.engine->name, "uffd") ? nr / 1000 : nr / 20;
 
 	return t->by[FL_SHOOTDOWN_WRITE] <= nr / 100 && t->by[FL_SHOOTDOWN_FAULT] <= max_others;
 }
