@@ -100,7 +100,7 @@ void places_give(struct frames *fs, uint32_t nr);
  * Return: how many. Context: any. */
 uint32_t bufs_take(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve);
 /* As bufs_take(), in runs of neighbours as far as there are any. Those lie in pages of 2 MiB where
- * there are so many: what is read from disk in large pieces comes 1.6 times as fast into one piece
+ * there are so many: what is read from disk in large pieces comes 1.8 times as fast into one piece
  * of memory as into scattered pages (doc/performance.md). */
 uint32_t bufs_take_runs(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve);
 void buf_give(struct frames *fs, uint32_t buf);

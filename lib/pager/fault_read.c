@@ -305,10 +305,11 @@ static void finish_ready(struct fault *f)
 static void mark_ready(struct fault *f, uint32_t from, uint32_t to)
 {
 	for (uint32_t i = from; i < to; i++) {
-		f->nr_ready += !has_bit(f->arrived, i);
-		if (!has_bit(f->arrived, i))
-			set_bit(f->ready, i);
+		if (has_bit(f->arrived, i))
+			continue;
 		set_bit(f->arrived, i);
+		set_bit(f->ready, i);
+		f->nr_ready++;
 	}
 }
 

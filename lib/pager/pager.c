@@ -76,6 +76,15 @@ static void wait_at_gate(void)
 		event_cancel(&pg.gate_opened);
 }
 
+bool pager_enter_try(void)
+{
+	atomic_fetch_add(&pg.nr_inside, 1);
+	if (LIKELY(!atomic_load(&pg.gate_closed)))
+		return true;
+	pager_leave();
+	return false;
+}
+
 void pager_enter(void)
 {
 	for (;;) {
@@ -84,21 +93,10 @@ void pager_enter(void)
 			fork_become_child();
 			continue;
 		}
-		atomic_fetch_add(&pg.nr_inside, 1);
-		if (LIKELY(!atomic_load(&pg.gate_closed)))
+		if (LIKELY(pager_enter_try()))
 			return;
-		pager_leave();
 		wait_at_gate();
 	}
-}
-
-bool pager_enter_try(void)
-{
-	atomic_fetch_add(&pg.nr_inside, 1);
-	if (LIKELY(!atomic_load(&pg.gate_closed)))
-		return true;
-	pager_leave();
-	return false;
 }
 
 void pager_leave(void)
