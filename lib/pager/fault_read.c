@@ -361,6 +361,8 @@ void fault_read_note(struct fault *f, uint64_t ns)
 	if (f->from_file || !share_is_on())
 		return;
 	fact.is_writable = f->is_write || guess_is_written(f->vpn);
+	for (uint32_t i = 0; i < f->nr_read; i++)
+		fact.nr_hits += f->page[i].from == SWAP_FROM_TIER;
 	for (uint32_t i = 0; i < f->nr_read; i++) {
 		fact.distance = f->distance[i];
 		share_note(&f->page[i], &fact);

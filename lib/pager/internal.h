@@ -289,6 +289,7 @@ bool share_is_on(void);
 struct share_fact {
 	uint64_t ns;       /* of the read of this page and others */
 	uint32_t nr_read;  /* so many, all in all */
+	uint32_t nr_hits;  /* ... that the tier had in memory */
 	uint32_t distance; /* writeback_absent_since() */
 	bool is_writable;  /* for a write; or one is expected */
 };

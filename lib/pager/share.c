@@ -7,9 +7,9 @@
  * (writeback.c), which is how many frames more would have kept it, were pages replaced in LRU
  * order; what its read took, and what a fault costs beside. Looked at 40 times a second, and each
  * time an eighth is forgotten. While nothing comes back at all (a program that fills memory) there
- * is nothing to weigh, and the share grows as the tier fills, where pages come to two fifths or
- * less: see more(). Data that does not compress never gets in (swap/room.h), earns nothing, and its
- * faults push out what is there.
+ * is nothing to weigh: where pages come to two fifths or less the share grows as the tier fills,
+ * see more(); where they come to more there is none at first, see begin_or_not(). Data that does
+ * not compress never gets in (swap/room.h), earns nothing, and its faults push out what is there.
  */
 #include "pager/share_plan.h"
 
@@ -33,10 +33,11 @@
 #define LONG_TOUCHES  512u /* none is let count for more: its thread had no processor. Guess */
 
 /* Fewer pages than that in the history: nothing comes back. Guess. */
-#define QUIET_READS    16u
-#define ENOUGH_TRIED   16u /* pages, to say how many compress. Guess */
-#define FORGET         8u  /* of the history, one in so many at each look */
-#define REFILLS_FORGET 32u /* ... of refills and evictions: they come in batches */
+#define QUIET_READS     16u
+#define ENOUGH_TRIED    16u /* pages, to say how many compress. Guess */
+#define ENOUGH_AT_FIRST 64u /* ... and whether to begin with it. Guess */
+#define FORGET          8u  /* of the history, one in so many at each look */
+#define REFILLS_FORGET  32u /* ... of refills and evictions: they come in batches */
 
 /* To compress a page that is on disk already, and perhaps write it there again. Measured, roughly.
  */
@@ -93,7 +94,23 @@ static bool packs_well(void)
 	struct swap_stats s;
 
 	swap_stats(pg.swap, &s);
-	return s.fitting_bytes * 5 <= s.fitting_pages * PAGE_BYTES * 2;
+	return s.tried_pages < ENOUGH_AT_FIRST ||
+	       s.fitting_bytes * 5 <= s.fitting_pages * PAGE_BYTES * 2;
+}
+
+static uint32_t first_share(void)
+{
+	return MIN(pg.frames.nr_frames / 8, sh.max);
+}
+
+/* As long as nothing has ever come back: compress, or write pages as they are. */
+static void begin_or_not(void)
+{
+	uint32_t share = atomic_load(&sh.share);
+
+	if (atomic_load(&sh.nr_read) > QUIET_READS || packs_well() == (share > SHARE_MIN))
+		return;
+	set_share(share > SHARE_MIN ? SHARE_MIN : first_share());
 }
 
 /*
@@ -174,7 +191,7 @@ int share_init(void)
 	atomic_store(&sh.raw_ns, 70000);
 	sh.packed_bytes = PAGE_BYTES / 2;
 	atomic_store(&sh.frames, SHARE_PER_BUDGET);
-	set_share(MIN(nr / 8, sh.max));
+	set_share(first_share());
 	return 0;
 }
 
@@ -203,6 +220,14 @@ static void note_disk(bool is_packed, uint64_t ns)
 	uint64_t old = atomic_load_explicit(other, memory_order_relaxed);
 	uint64_t now = atomic_load_explicit(mean, memory_order_relaxed);
 	atomic_store_explicit(other, old - old / 256 + now / 256, memory_order_relaxed);
+}
+
+/* Of each page of a read that came from disk. */
+static uint64_t disk_ns(const struct share_fact *fact)
+{
+	uint64_t hits_ns = fact->nr_hits * atomic_load_explicit(&sh.hit_ns, memory_order_relaxed);
+
+	return (fact->ns - MIN(fact->ns, hits_ns)) / (fact->nr_read - fact->nr_hits);
 }
 
 /* Return: what is left of @count. */
@@ -381,12 +406,11 @@ void share_note(const struct swap_page *page, const struct share_fact *fact)
 	bool is_hit = page->from == SWAP_FROM_TIER;
 	bool is_packed = is_hit || page->from == SWAP_FROM_PACKED;
 
-	uint64_t ns = fact->ns / fact->nr_read;
-
-	if (is_hit)
-		mean_add(&sh.hit_ns, ns);
-	else
-		note_disk(is_packed, ns);
+	/* Beside pages from disk nobody knows what unpacking took. */
+	if (!is_hit)
+		note_disk(is_packed, disk_ns(fact));
+	else if (fact->nr_hits == fact->nr_read)
+		mean_add(&sh.hit_ns, fact->ns / fact->nr_read);
 	atomic_fetch_add_explicit(&sh.nr_read, 1, memory_order_relaxed);
 	uint32_t at = atomic_load_explicit(&sh.frames, memory_order_relaxed) + fact->distance;
 	count(is_packed ? &sh.packed[at] : &sh.others[at]);
@@ -423,6 +447,7 @@ void share_feed(void)
 		return;
 	/* A write, to whoever wants all of them to be done. */
 	atomic_fetch_add(&pg.nr_writes, 1);
+	begin_or_not();
 	share_trim();
 	atomic_fetch_sub(&pg.nr_writes, 1);
 	event_signal(&pg.frames.freed);
