@@ -11,9 +11,10 @@
 #include "base/types.h"
 
 struct engine_sink {
-	/* Serve the fault at @addr. Return: 0 (the access may be retried), or -errno: the page
-	 * cannot be had (the engine makes the thread see SIGBUS). Context: fault. */
-	int (*fault)(uintptr_t addr, bool is_write);
+	/* Serve the fault at @addr; @is_absent: the page was not there, else it is protected.
+	 * Return: 0 (the access may be retried), or -errno: the page cannot be had (the engine
+	 * makes the thread see SIGBUS). Context: fault. */
+	int (*fault)(uintptr_t addr, bool is_write, bool is_absent);
 };
 
 struct engine_ops {

@@ -125,11 +125,11 @@ static void fail_page(uintptr_t addr)
 static void serve(const struct uffd_msg *msg)
 {
 	uintptr_t addr = msg->arg.pagefault.address, page = addr & ~PAGE_MASK;
-	bool is_write =
-	    msg->arg.pagefault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
+	bool is_protected = msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP;
+	bool is_write = is_protected || msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE;
 
 	faulting_thread = msg->arg.pagefault.feat.ptid;
-	if (engine.sink->fault(addr, is_write))
+	if (engine.sink->fault(addr, is_write, !is_protected))
 		fail_page(page);
 	/* Also when nothing was mapped: another thread may have mapped it before this one slept. */
 	struct uffdio_range range = {.start = page, .len = PAGE_BYTES};

@@ -235,11 +235,11 @@ static enum step serve_mapped(struct fault *f, struct pt_leaf leaf, const struct
 		return STEP_DONE;
 	if (!(*pte & PTE_DIRTY))
 		return serve_write(f, leaf, r);
-	/* Mapped writable while this one waited; if not, it will fault again. */
-	if (f->has_waited)
+	/* Mapped writable since this one faulted; if not, it will fault again. */
+	if (f->was_absent)
 		return STEP_DONE;
-	/* Another thread may have made it so since this one faulted, and a page that mremap moved
-	 * may still be protected. */
+	/* Another thread may have made it so meanwhile, and a page that mremap moved may still be
+	 * protected. */
 	bool has_failed = transport_protect(&pg.transport, f->vpn, 1, false, FL_SHOOTDOWN_FAULT);
 	return has_failed ? STEP_ERROR : STEP_DONE;
 }
@@ -393,6 +393,7 @@ static void wait_for_page(struct fault *f)
 	if (f->is_in_stream)
 		make_room_ahead();
 	event_wait(page_event(f->vpn), f->ticket);
+	f->was_absent = true;
 	uint64_t now = now_ns();
 	fault_waiting_ends(now);
 	f->aside_ns += now - began;
@@ -463,7 +464,6 @@ static enum step serve(struct fault *f)
 			step = fault_read(f);
 		fault_places_return(f);
 		entry_return(f);
-		f->has_waited = step == STEP_WAIT;
 		if (step == STEP_WAIT)
 			wait_for_page(f);
 		else if (step == STEP_ROOM && f->needs_frame)
@@ -535,7 +535,8 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	/* Not the whole of it: the arrays are filled in only for a read. */
 	f.vpn = vpn_of(addr);
 	f.offset = addr & PAGE_MASK;
-	f.is_write = access == ACCESS_WRITE;
+	f.is_write = access_is_write(access);
+	f.was_absent = access == ACCESS_WRITE_ABSENT;
 	f.is_fetch = access == ACCESS_FETCH;
 	f.is_ahead = false;
 	f.kind = KIND_SPURIOUS;
@@ -543,7 +544,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	f.window.nr = 0;
 	f.need = 1;
 	f.aside_ns = 0;
-	f.from_file = f.is_in_stream = f.has_waited = false;
+	f.from_file = f.is_in_stream = false;
 	f.has_entry = f.is_filled = f.needs_frame = false;
 	pager_enter();
 	enum step step = serve(&f);

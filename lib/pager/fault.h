@@ -34,7 +34,7 @@ struct fault {
 	uint32_t places;      /* taken and not used yet */
 	uint32_t ticket;      /* of the page's event, for STEP_WAIT */
 	struct window window; /* to read at once; nr 0: not decided yet */
-	bool has_waited;      /* for the page, just before */
+	bool was_absent;      /* or may have been, when it was touched */
 	bool is_in_stream;    /* STEP_WAIT: the page is read ahead, or about to be */
 	uint16_t source;      /* the region's file, or 0 */
 	bool from_file;       /* STEP_READ: from there, not from swap */

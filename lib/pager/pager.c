@@ -18,9 +18,10 @@
 struct pager pg;
 
 /* The engine's threads come in here. */
-static int sink_fault(uintptr_t addr, bool is_write)
+static int sink_fault(uintptr_t addr, bool is_write, bool is_absent)
 {
-	enum fault_result r = pager_fault(addr, is_write ? ACCESS_WRITE : ACCESS_READ);
+	enum access write = is_absent ? ACCESS_WRITE_ABSENT : ACCESS_WRITE;
+	enum fault_result r = pager_fault(addr, is_write ? write : ACCESS_READ);
 
 	/* An access that is not allowed is retried: the kernel's own protection stops it. */
 	return r == FAULT_IO_ERROR ? -EIO : 0;

@@ -120,13 +120,23 @@ int pager_stay_resident(uint32_t why);
 enum access {
 	ACCESS_READ = 0,
 	ACCESS_WRITE = 1,
-	ACCESS_FETCH = 2, /* of an instruction: in managed memory never allowed */
+	ACCESS_FETCH = 2,        /* of an instruction: in managed memory never allowed */
+	ACCESS_WRITE_ABSENT = 3, /* a write, to a page that was not there: none is protected */
 };
+
+static inline bool access_is_write(enum access access)
+{
+	return access == ACCESS_WRITE || access == ACCESS_WRITE_ABSENT;
+}
 
 /* @error_code: of the page fault, as the signal frame has it (REG_ERR). */
 static inline enum access access_of(unsigned long error_code)
 {
-	return error_code & 16 ? ACCESS_FETCH : error_code & 2 ? ACCESS_WRITE : ACCESS_READ;
+	if (error_code & 16)
+		return ACCESS_FETCH;
+	if (!(error_code & 2))
+		return ACCESS_READ;
+	return error_code & 1 ? ACCESS_WRITE : ACCESS_WRITE_ABSENT;
 }
 
 enum fault_result {

@@ -16,7 +16,7 @@ static void on_fault(int signal, void *info_, void *context)
 {
 	const siginfo_t *info = info_;
 	const ucontext_t *u = context;
-	enum access access = u->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
+	enum access access = access_of((unsigned long)u->uc_mcontext.gregs[REG_ERR]);
 
 	(void)signal;
 	if (pager_fault((uintptr_t)info->si_addr, access) != FAULT_DONE)

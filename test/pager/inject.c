@@ -64,7 +64,7 @@ static void on_fault(int sig, void *si_, void *uc_)
 {
 	siginfo_t *si = si_;
 	ucontext_t *uc = uc_;
-	enum access access = uc->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
+	enum access access = access_of((unsigned long)uc->uc_mcontext.gregs[REG_ERR]);
 
 	(void)sig;
 	if (!in_window((uintptr_t)si->si_addr))

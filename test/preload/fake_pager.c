@@ -116,7 +116,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	if (page >= NR_PAGES)
 		return FAULT_INVALID;
 	uint64_t mask = enter();
-	if (!(prots[page] & (access == ACCESS_WRITE ? PROT_WRITE : PROT_READ))) {
+	if (!(prots[page] & (access_is_write(access) ? PROT_WRITE : PROT_READ))) {
 		leave(mask);
 		return FAULT_INVALID;
 	}
