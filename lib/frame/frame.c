@@ -165,21 +165,6 @@ static uint32_t buf_take_one(struct frames *fs)
 	return buf;
 }
 
-uint32_t bufs_take(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve)
-{
-	uint32_t nr = 0;
-
-	lock_acquire(&fs->lock);
-	uint32_t nr_free = atomic_load(&fs->bufs_free);
-	while (nr < want && nr_free > reserve) {
-		ret_bufs[nr++] = buf_take_one(fs);
-		nr_free--;
-	}
-	atomic_store(&fs->bufs_free, nr_free);
-	lock_release(&fs->lock);
-	return nr;
-}
-
 /* [lock] Take the first @nr buffers, at most 64, of a word that is free. Return: whether there is
  * one. */
 static bool run_take_one(struct frames *fs, uint32_t *ret_bufs, uint32_t nr)
@@ -198,20 +183,31 @@ static bool run_take_one(struct frames *fs, uint32_t *ret_bufs, uint32_t nr)
 	return false;
 }
 
-uint32_t bufs_take_runs(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve)
+static uint32_t take(
+    struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve, bool in_runs)
 {
 	uint32_t nr = 0;
 
 	lock_acquire(&fs->lock);
 	uint32_t nr_free = atomic_load(&fs->bufs_free);
 	uint32_t max = MIN(want, nr_free > reserve ? nr_free - reserve : 0);
-	while (nr < max && run_take_one(fs, ret_bufs + nr, MIN(max - nr, 64u)))
+	while (in_runs && nr < max && run_take_one(fs, ret_bufs + nr, MIN(max - nr, 64u)))
 		nr += MIN(max - nr, 64u);
 	while (nr < max)
 		ret_bufs[nr++] = buf_take_one(fs);
 	atomic_store(&fs->bufs_free, nr_free - nr);
 	lock_release(&fs->lock);
 	return nr;
+}
+
+uint32_t bufs_take(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve)
+{
+	return take(fs, ret_bufs, want, reserve, false);
+}
+
+uint32_t bufs_take_runs(struct frames *fs, uint32_t *ret_bufs, uint32_t want, uint32_t reserve)
+{
+	return take(fs, ret_bufs, want, reserve, true);
 }
 
 uint32_t bufs_resident(struct frames *fs)
