@@ -81,6 +81,7 @@ static void read_counts(struct counts *c, const struct fl_process *r)
 	    .readahead_pages = get(&r->readahead_pages),
 	    .readahead_used = get(&r->readahead_used),
 	    .neighbours = get(&r->neighbours),
+	    .refilled_along = get(&r->refilled_along),
 	    .read_bytes = get(&r->read_bytes),
 	    .file_read_bytes = get(&r->file_read_bytes),
 	    .file_written_bytes = get(&r->file_written_bytes),
@@ -131,6 +132,7 @@ static void add_counts(struct counts *sum, const struct counts *c)
 	sum->readahead_pages += c->readahead_pages;
 	sum->readahead_used += c->readahead_used;
 	sum->neighbours += c->neighbours;
+	sum->refilled_along += c->refilled_along;
 	sum->read_bytes += c->read_bytes;
 	sum->file_read_bytes += c->file_read_bytes;
 	sum->file_written_bytes += c->file_written_bytes;

@@ -20,7 +20,7 @@ struct latency {
 struct counts {
 	uint64_t minor_zero, minor_refill /* minor_write included */, minor_write, major, invalid;
 	uint64_t evict_clean, evict_dirty, evict_zero;
-	uint64_t readahead_pages, readahead_used, neighbours;
+	uint64_t readahead_pages, readahead_used, neighbours, refilled_along;
 	uint64_t read_bytes, written_bytes, read_ops, write_ops;
 	uint64_t file_read_bytes, file_written_bytes; /* of files mapped with fl_map_file */
 	uint64_t read_errors, write_errors, checksum_errors, same_content;

@@ -55,8 +55,9 @@ static void put_faults(json_t *o, const struct counts *c)
 	        number(c->evict_dirty), "zero", number(c->evict_zero), "same_content",
 	        number(c->same_content)));
 	json_object_set_new(o, "readahead",
-	    json_pack("{s:o, s:o, s:o}", "pages", number(c->readahead_pages), "used",
-	        number(c->readahead_used), "neighbours", number(c->neighbours)));
+	    json_pack("{s:o, s:o, s:o, s:o}", "pages", number(c->readahead_pages), "used",
+	        number(c->readahead_used), "neighbours", number(c->neighbours), "refilled_along",
+	        number(c->refilled_along)));
 }
 
 static void put_shootdowns(json_t *o, const struct counts *c)

@@ -111,6 +111,9 @@ static void put_faults(struct page *page, const struct process_summary *p, bool 
 	put(page, "  minor faults  %s (%s zero-filled, %s refilled)",
 	    count_text(c->minor_zero + c->minor_refill, a), count_text(c->minor_zero, b),
 	    count_text(c->minor_refill, d));
+	if (is_verbose && c->refilled_along)
+		put(page, "                %s pages refilled along with the one beside them",
+		    count_text(c->refilled_along, a));
 	if (is_verbose)
 		put_latency(page, &p->minor);
 	put(page, "  major faults  %s (%s of them refaults)", count_text(c->major, a),

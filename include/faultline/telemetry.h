@@ -155,6 +155,9 @@ struct fl_process {
 	_Atomic uint64_t unmapped_pages;               /* by those of FL_SHOOTDOWN_UNMAP */
 	_Atomic uint64_t shootdowns_waited; /* of _PROTECT and _UNMAP: made by the thread whose
 	                                     * fault found no room, or that serves it */
+
+	_Atomic uint64_t refilled_along; /* pages that were unmapped to see, and mapped again as
+	                                  * the one beside them was touched; no faults */
 };
 
 /* A request differs from the one before: 16 bits count them, 48 are frames. */

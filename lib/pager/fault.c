@@ -20,6 +20,7 @@
 #include "telemetry/trace_ring.h"
 
 #define MAX_WRITTEN_ALONG 32u /* pages made writable by one first write; guess */
+#define MAX_BESIDE        4u  /* pages on either side of one that was touched; guess */
 
 static bool allows(int prot, bool is_write)
 {
@@ -136,10 +137,66 @@ void fault_page_dirtied(struct frame *fr, bool is_guessed)
 		atomic_fetch_or(&fr->flags, FRAME_GUESSED);
 }
 
-static enum step serve_held(struct fault *f, uint64_t *pte)
+/* A page that is watched, and could be mapped as it is. */
+static bool is_watched(uint64_t pte)
+{
+	if (pte_state(pte) != PAGE_HELD || pte & (PTE_BUSY | PTE_NO_ACCESS | PTE_LOCKED))
+		return false;
+	uint8_t flags = atomic_load(&frame_of(&pg.frames, pte_frame(pte))->flags);
+	return flags & FRAME_WATCHED && !(flags & (FRAME_CHOSEN | FRAME_WRITING));
+}
+
+/* Map a page that is watched, unasked. */
+static void refill_along(struct vpn vpn, uint64_t *pte)
 {
 	struct frame_nr nr = pte_frame(*pte);
 	struct frame *fr = frame_of(&pg.frames, nr);
+	uint64_t flags = *pte & PTE_DIRTY;
+
+	if (!places_take(&pg.frames, 1))
+		return;
+	if (transport_map(&pg.transport, vpn, buf_addr(&pg.frames, fr->buf), 1, !flags)) {
+		places_give(&pg.frames, 1);
+		return;
+	}
+	buf_give(&pg.frames, fr->buf);
+	fr->buf = BUF_NONE;
+	pte_set(pte, PAGE_MAPPED, nr.v, flags);
+	/* Which is no answer to what was asked of it. */
+	atomic_fetch_and(&fr->flags, (uint8_t)~FRAME_BESIDE);
+	policy_touched(nr);
+	event_log(&pg.telemetry, EVENT_REFILL, vpn, fr->ref.v);
+	COUNT(&pg.telemetry, refilled_along, 1);
+}
+
+/* Pages that are watched beside f->vpn, which was watched and is touched: those that are in use in
+ * all likelihood are mapped along; else it is seen what becomes of them. */
+static void see_to_beside(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	uint64_t vpn = f->vpn.v;
+	uint64_t first = MAX(vpn - MIN(ptab_index(f->vpn, 1), MAX_BESIDE), r->start >> PAGE_SHIFT);
+	uint64_t end = MIN(MIN(vpn + MAX_BESIDE + 1, leaf_end(f->vpn).v), r->end >> PAGE_SHIFT);
+	bool is_along = guess_is_used_beside(f->vpn);
+
+	for (struct vpn at = {first}; at.v < end; at.v++) {
+		uint64_t *pte = leaf_pte(leaf, at);
+
+		if (at.v == vpn || !is_watched(*pte))
+			continue;
+		if (is_along)
+			refill_along(at, pte);
+		else
+			atomic_fetch_or(
+			    &frame_of(&pg.frames, pte_frame(*pte))->flags, FRAME_BESIDE);
+	}
+}
+
+static enum step serve_held(struct fault *f, struct pt_leaf leaf, const struct region *r)
+{
+	uint64_t *pte = leaf_pte(leaf, f->vpn);
+	struct frame_nr nr = pte_frame(*pte);
+	struct frame *fr = frame_of(&pg.frames, nr);
+	bool was_watched = atomic_load(&fr->flags) & FRAME_WATCHED;
 	bool was_dirty = *pte & PTE_DIRTY, is_dirty = was_dirty || f->is_write;
 	bool is_guessed = !is_dirty && fault_may_guess(fr) && guess_is_written(f->vpn);
 	is_dirty |= is_guessed;
@@ -162,6 +219,9 @@ static enum step serve_held(struct fault *f, uint64_t *pte)
 		policy_touched(nr);
 	event_log(&pg.telemetry, EVENT_REFILL, f->vpn, fr->ref.v);
 	f->kind = KIND_REFILL;
+	/* Where each touch counts, each is to be seen. */
+	if (was_watched && !pg.config.is_exact && !tlb_is_on() && !(r->marks & REGION_RANDOM))
+		see_to_beside(f, leaf, r);
 	return STEP_DONE;
 }
 
@@ -279,7 +339,7 @@ static enum step serve_pte(struct fault *f, struct pt_leaf leaf, const struct re
 		return STEP_ROOM;
 	if (state == PAGE_NONE && LIKELY(!is_in_file))
 		return serve_none(f, leaf, r);
-	return state == PAGE_HELD ? serve_held(f, pte) : fault_serve_absent(f, leaf, r);
+	return state == PAGE_HELD ? serve_held(f, leaf, r) : fault_serve_absent(f, leaf, r);
 }
 
 void fault_map_unit(struct fault *f, struct pt_leaf leaf)

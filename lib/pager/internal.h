@@ -14,7 +14,7 @@
  *     vfork.c      who borrows our memory      resident.c  the end of paging
  *     share.c      how much is compressed      source.c    files behind regions
  *     budget.c     more or less RAM            trap_tlb.c  fewer pages mapped
- *     guess.c      will it be written, too     machine.c   what faults cost here
+ *     guess.c      what will become of it      machine.c   what faults cost here
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -389,6 +389,11 @@ bool guess_is_written(struct vpn vpn);
 bool guess_is_judged(void);
 /* A page that had been read is written, or was evicted without that. Context: any. */
 void guess_note(struct vpn vpn, bool was_written);
+/* Whether watched pages beside this one, which was watched and is touched, are likely to be in use
+ * as well, and are not to be watched on all the same, to see. Context: any. */
+bool guess_is_used_beside(struct vpn vpn);
+/* A page that was watched on beside such a one was touched, or was not. Context: any. */
+void guess_note_beside(struct vpn vpn, bool was_used);
 
 /* --- mapping.c --- */
 

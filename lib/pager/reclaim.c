@@ -45,7 +45,7 @@ static bool tables_are_dear(void)
 static void clear_chosen(struct frame_nr nr)
 {
 	atomic_fetch_and(&frame_of(&pg.frames, nr)->flags,
-	    (uint8_t) ~(FRAME_CHOSEN | FRAME_WATCHED | FRAME_COLD));
+	    (uint8_t) ~(FRAME_CHOSEN | FRAME_WATCHED | FRAME_COLD | FRAME_BESIDE));
 }
 
 bool policy_has_chosen(struct frame_nr nr)
@@ -65,9 +65,13 @@ void policy_insert(struct frame_nr nr, uint32_t distance)
 /* A page that was unmapped to see was touched, or is given up for want of it. [policy lock] */
 static void note_answer(struct frame_nr nr, bool is_used)
 {
-	if (atomic_load(&frame_of(&pg.frames, nr)->flags) & FRAME_WATCHED) {
+	struct frame *f = frame_of(&pg.frames, nr);
+
+	if (atomic_load(&f->flags) & FRAME_WATCHED) {
 		pg.nr_answers++;
 		pg.nr_unused += !is_used;
+		if (atomic_load(&f->flags) & FRAME_BESIDE)
+			guess_note_beside((struct vpn){atomic_load(&f->vpn)}, is_used);
 	}
 }
 
