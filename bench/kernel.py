@@ -278,6 +278,7 @@ class Zswap(Swap):
                 continue
         if self.compressor is None:
             raise Unavailable("zswap has no compressor that works")
+        self.pack()
         try:
             if (ZSWAP / "shrinker_enabled").exists():
                 set_parameter(scratch, ZSWAP / "shrinker_enabled", "Y")
@@ -292,6 +293,15 @@ class Zswap(Swap):
         else:
             self.store = self
         self.is_enabled = False
+
+    def pack(self):
+        """Older kernels have several kinds of pool. Debian 12's default puts two pages at most into
+        one, and version 2 charges their compressed bytes only."""
+        if (ZSWAP / "zpool").exists():
+            try:
+                set_parameter(self.kernel.scratch, ZSWAP / "zpool", "zsmalloc")
+            except OSError:
+                pass # it is not there: with the kernel's own choice, then
 
     def enable(self, is_enabled):
         if self.is_enabled != is_enabled:
