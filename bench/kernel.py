@@ -125,8 +125,9 @@ class Cgroup:
         try:
             if self.is_v1:
                 self.write("memory.force_empty", 0)
-            elif self.has("memory.reclaim"):
-                self.write("memory.reclaim", "1G")
+            else: # memory.reclaim is not in every kernel
+                self.write("memory.high", 0)
+                self.write("memory.high", "max")
         except OSError:
             pass
 
