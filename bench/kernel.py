@@ -73,6 +73,12 @@ class Cgroup:
             self.write("memory.max", "max" if limit is None else limit)
             if self.has("memory.swap.max"):
                 self.write("memory.swap.max", "max" if may_swap else 0)
+            if self.charges_zswap():
+                self.write("memory.zswap.max", "max" if limit is None else limit // Zswap.SHARE)
+
+    def charges_zswap(self):
+        """Version 2, from Linux 5.19 on: zswap's pool is part of the cgroup's memory."""
+        return self.has("memory.zswap.max")
 
     def signal(self, number):
         for pid in self.read("cgroup.procs").split():
@@ -119,8 +125,9 @@ class Cgroup:
         try:
             if self.is_v1:
                 self.write("memory.force_empty", 0)
-            elif self.has("memory.reclaim"):
-                self.write("memory.reclaim", "1G")
+            else: # memory.reclaim is not in every kernel
+                self.write("memory.high", 0)
+                self.write("memory.high", "max")
         except OSError:
             pass
 
@@ -164,8 +171,8 @@ class ChargeWatch(Ticker):
 
 
 class Governor(Ticker):
-    """Keeps cgroup and compressed pool together within @total: zram's pool is charged to nobody,
-    zswap's is under version 1. What the pool grows by, the cgroup's limit is lowered by."""
+    """Keeps cgroup and compressed pool together within @total where the pool is charged to nobody:
+    zram's always, zswap's under version 1. What it grows by, the cgroup's limit is lowered by."""
 
     def __init__(self, cgroup, total, store):
         super().__init__(0.01)
@@ -272,6 +279,7 @@ class Zswap(Swap):
                 continue
         if self.compressor is None:
             raise Unavailable("zswap has no compressor that works")
+        self.pack()
         try:
             if (ZSWAP / "shrinker_enabled").exists():
                 set_parameter(scratch, ZSWAP / "shrinker_enabled", "Y")
@@ -279,9 +287,22 @@ class Zswap(Swap):
             set_parameter(scratch, ZSWAP / "enabled", "N")
         except OSError as error:
             raise Unavailable(f"zswap cannot be switched on: {error}") from error
-        # Version 2 charges the pool to the cgroup by itself.
-        self.store = self if kernel.cgroup.is_v1 else None
+        if kernel.cgroup.charges_zswap():
+            self.store = None # and it has a bound there
+        elif self.pool_bytes() is None:
+            raise Unavailable("this kernel does not say how large zswap's pool is")
+        else:
+            self.store = self
         self.is_enabled = False
+
+    def pack(self):
+        """Older kernels have several kinds of pool. Debian 12's default puts two pages at most into
+        one, and version 2 charges their compressed bytes only."""
+        if (ZSWAP / "zpool").exists():
+            try:
+                set_parameter(self.kernel.scratch, ZSWAP / "zpool", "zsmalloc")
+            except OSError:
+                pass # it is not there: with the kernel's own choice, then
 
     def enable(self, is_enabled):
         if self.is_enabled != is_enabled:
@@ -301,7 +322,7 @@ class Zswap(Swap):
         for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("Zswap:"):
                 return int(line.split()[1]) << 10
-        return 0
+        return None
 
     def bound(self, pool, governor):
         # Its own bound is in per cent of the machine's memory: far too coarse.
