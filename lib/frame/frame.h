@@ -33,7 +33,7 @@ enum frame_flag {
 	FRAME_COLD = 16, /* [policy lock] to be chosen before what the policy would choose */
 	FRAME_WATCHED = 8,  /* [policy lock] the policy holds it, to see whether it is touched */
 	FRAME_GUESSED = 32, /* [L1 lock] dirty because it was guessed so: pager/guess.c */
-	FRAME_BESIDE = 64,  /* watched, to see: one beside it was touched. Likewise */
+	FRAME_BESIDE = 64,  /* watched on, to see, as one beside it was touched: pager/guess.c */
 	FRAME_ORPHAN = 4,   /* [L1 lock] its page went away during the write: the writer frees it */
 };
 

@@ -143,7 +143,7 @@ static bool is_watched(uint64_t pte)
 	if (pte_state(pte) != PAGE_HELD || pte & (PTE_BUSY | PTE_NO_ACCESS | PTE_LOCKED))
 		return false;
 	uint8_t flags = atomic_load(&frame_of(&pg.frames, pte_frame(pte))->flags);
-	return flags & FRAME_WATCHED && !(flags & (FRAME_CHOSEN | FRAME_WRITING));
+	return flags & FRAME_WATCHED && !(flags & (FRAME_CHOSEN | FRAME_WRITING | FRAME_COLD));
 }
 
 /* Map a page that is watched, unasked. */
@@ -162,8 +162,7 @@ static void refill_along(struct vpn vpn, uint64_t *pte)
 	buf_give(&pg.frames, fr->buf);
 	fr->buf = BUF_NONE;
 	pte_set(pte, PAGE_MAPPED, nr.v, flags);
-	/* Which is no answer to what was asked of it. */
-	atomic_fetch_and(&fr->flags, (uint8_t)~FRAME_BESIDE);
+	/* In use, as far as the policy and the pool are concerned. */
 	policy_touched(nr);
 	event_log(&pg.telemetry, EVENT_REFILL, vpn, fr->ref.v);
 	COUNT(&pg.telemetry, refilled_along, 1);
@@ -177,17 +176,18 @@ static void see_to_beside(struct fault *f, struct pt_leaf leaf, const struct reg
 	uint64_t first = MAX(vpn - MIN(ptab_index(f->vpn, 1), MAX_BESIDE), r->start >> PAGE_SHIFT);
 	uint64_t end = MIN(MIN(vpn + MAX_BESIDE + 1, leaf_end(f->vpn).v), r->end >> PAGE_SHIFT);
 	bool is_along = guess_is_used_beside(f->vpn);
+	uint64_t watched = guess_watch_distance(is_along, MAX_BESIDE);
 
 	for (struct vpn at = {first}; at.v < end; at.v++) {
 		uint64_t *pte = leaf_pte(leaf, at);
 
 		if (at.v == vpn || !is_watched(*pte))
 			continue;
-		if (is_along)
+		_Atomic uint8_t *flags = &frame_of(&pg.frames, pte_frame(*pte))->flags;
+		if (MAX(at.v, vpn) - MIN(at.v, vpn) == watched)
+			atomic_fetch_or(flags, FRAME_BESIDE);
+		else if (is_along && !(atomic_load(flags) & FRAME_BESIDE))
 			refill_along(at, pte);
-		else
-			atomic_fetch_or(
-			    &frame_of(&pg.frames, pte_frame(*pte))->flags, FRAME_BESIDE);
 	}
 }
 

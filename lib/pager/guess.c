@@ -28,7 +28,7 @@
 #define USED        1
 #define NOT_USED    (-7)
 #define SURE_USED   16
-#define WATCH_EVERY 8u /* pages touched: those beside it stay watched, to see; guess */
+#define WATCH_EVERY 8u /* pages touched: those at one distance stay watched, to see; guess */
 
 /* [atomic, relaxed] a lost update is a lost vote */
 static _Atomic int8_t written[NR_PLACES], used_beside[NR_PLACES];
@@ -66,11 +66,15 @@ void guess_note(struct vpn vpn, bool was_written)
 
 bool guess_is_used_beside(struct vpn vpn)
 {
-	static _Atomic uint32_t nr;
+	return atomic_load_explicit(score_of(used_beside, vpn), memory_order_relaxed) >= SURE_USED;
+}
 
-	return atomic_load_explicit(score_of(used_beside, vpn), memory_order_relaxed) >=
-	           SURE_USED &&
-	       !is_sample(atomic_fetch_add_explicit(&nr, 1, memory_order_relaxed), WATCH_EVERY);
+uint32_t guess_watch_distance(bool is_sure, uint32_t max)
+{
+	static _Atomic uint32_t nr;
+	uint32_t n = atomic_fetch_add_explicit(&nr, 1, memory_order_relaxed);
+
+	return is_sure && !is_sample(n, WATCH_EVERY) ? 0 : 1 + n % max;
 }
 
 void guess_note_beside(struct vpn vpn, bool was_used)

@@ -390,8 +390,11 @@ bool guess_is_judged(void);
 /* A page that had been read is written, or was evicted without that. Context: any. */
 void guess_note(struct vpn vpn, bool was_written);
 /* Whether watched pages beside this one, which was watched and is touched, are likely to be in use
- * as well, and are not to be watched on all the same, to see. Context: any. */
+ * as well. Context: any. */
 bool guess_is_used_beside(struct vpn vpn);
+/* How far from it, up to @max, they stay watched all the same, to see; 0: none does. Context: any.
+ */
+uint32_t guess_watch_distance(bool is_sure, uint32_t max);
 /* A page that was watched on beside such a one was touched, or was not. Context: any. */
 void guess_note_beside(struct vpn vpn, bool was_used);
 

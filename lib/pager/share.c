@@ -64,6 +64,7 @@ static struct {
 	/* [atomic, relaxed] what the pager has done: how often, and how long that took */
 	_Atomic uint64_t nr_works[SHARE_NR_WORKS], work_ns[SHARE_NR_WORKS];
 	_Atomic uint64_t nr_read; /* [atomic, relaxed] pages from swap */
+	_Atomic bool is_put_off;  /* [atomic] begin_or_not() has taken the share away */
 	_Atomic uint64_t nr_back; /* [atomic] pages in the history at the last look */
 	_Atomic bool is_looking;
 	/* [owner: who looks] */
@@ -100,17 +101,22 @@ static bool packs_well(void)
 
 static uint32_t first_share(void)
 {
-	return MIN(pg.frames.nr_frames / 8, sh.max);
+	return MIN(frames_budget() / 8, sh.max);
 }
 
 /* As long as nothing has ever come back: compress, or write pages as they are. */
 static void begin_or_not(void)
 {
-	uint32_t share = atomic_load(&sh.share);
-
-	if (atomic_load(&sh.nr_read) > QUIET_READS || packs_well() == (share > SHARE_MIN))
+	if (atomic_load(&sh.nr_read) > QUIET_READS)
 		return;
-	set_share(share > SHARE_MIN ? SHARE_MIN : first_share());
+	bool is_good = packs_well();
+	if (!is_good && atomic_load(&sh.share) > SHARE_MIN) {
+		atomic_store(&sh.is_put_off, true);
+		set_share(SHARE_MIN);
+	} else if (is_good && frames_budget() >= SHARE_MIN_FRAMES &&
+	           atomic_exchange(&sh.is_put_off, false)) {
+		set_share(first_share());
+	}
 }
 
 /*
@@ -287,7 +293,8 @@ static void sum_add(uint64_t *sum, uint64_t nr, uint32_t one_in)
 static void note_refills(void)
 {
 	const struct fl_process *p = pg.telemetry.p;
-	uint64_t nr = since(atomic_load(&p->minor_refill), &sh.refills_before);
+	uint64_t nr = since(
+	    atomic_load(&p->minor_refill) + atomic_load(&p->refilled_along), &sh.refills_before);
 	uint64_t nr_evictions = since(atomic_load(&p->evict_clean) + atomic_load(&p->evict_dirty) +
 	                                  atomic_load(&p->evict_zero),
 	    &sh.evictions_before);
@@ -317,7 +324,7 @@ static void note_works(struct share_history *h)
 	if (sh.evictions >= ENOUGH_TIMED << SHARE_COUNT_SHIFT)
 		h->fault_ns += unmap->ns / sh.evictions;
 	if (refill->nr >= ENOUGH_TIMED << SHARE_COUNT_SHIFT)
-		h->refill_ns = refill->ns / refill->nr + entry;
+		h->refill_ns = (refill->ns + refill->nr * entry) / MAX(sh.refills, refill->nr);
 }
 
 /* Of @nr_back pages in the history, those that were not written afterwards, in 1/256: they keep
@@ -437,6 +444,7 @@ void share_yield(void)
 {
 	if (!sh.is_on)
 		return;
+	atomic_store(&sh.is_put_off, false);
 	set_share(atomic_load(&sh.share) / 2);
 	share_trim();
 }
