@@ -146,25 +146,34 @@ static bool is_watched(uint64_t pte)
 	return flags & FRAME_WATCHED && !(flags & (FRAME_CHOSEN | FRAME_WRITING | FRAME_COLD));
 }
 
-/* Map a page that is watched, unasked. */
-static void refill_along(struct vpn vpn, uint64_t *pte)
+/* Map a HELD page that nobody has touched as it is, on a place of the caller's. Return: done. L1
+ * lock held. */
+static bool map_untouched(struct vpn vpn, uint64_t *pte)
 {
 	struct frame_nr nr = pte_frame(*pte);
 	struct frame *fr = frame_of(&pg.frames, nr);
 	uint64_t flags = *pte & PTE_DIRTY;
 
-	if (!places_take(&pg.frames, 1))
-		return;
-	if (transport_map(&pg.transport, vpn, buf_addr(&pg.frames, fr->buf), 1, !flags)) {
-		places_give(&pg.frames, 1);
-		return;
-	}
+	if (transport_map(&pg.transport, vpn, buf_addr(&pg.frames, fr->buf), 1, !flags))
+		return false;
 	buf_give(&pg.frames, fr->buf);
 	fr->buf = BUF_NONE;
 	pte_set(pte, PAGE_MAPPED, nr.v, flags);
-	/* In use, as far as the policy and the pool are concerned. */
-	policy_touched(nr);
 	event_log(&pg.telemetry, EVENT_REFILL, vpn, fr->ref.v);
+	return true;
+}
+
+/* Map a page that is watched, unasked. */
+static void refill_along(struct vpn vpn, uint64_t *pte)
+{
+	if (!places_take(&pg.frames, 1))
+		return;
+	if (!map_untouched(vpn, pte)) {
+		places_give(&pg.frames, 1);
+		return;
+	}
+	/* In use, as far as the policy and the pool are concerned. */
+	policy_touched(pte_frame(*pte));
 	COUNT(&pg.telemetry, refilled_along, 1);
 }
 
@@ -348,24 +357,17 @@ void fault_map_unit(struct fault *f, struct pt_leaf leaf)
 
 	for (uint32_t i = 0; f->is_filled && i < 1u << pg.tlb.shift; i++, vpn.v++) {
 		uint64_t *pte = leaf_pte(leaf, vpn);
-		struct frame_nr nr = pte_frame(*pte);
-		struct frame *fr = frame_of(&pg.frames, nr);
-		uint64_t flags = *pte & PTE_DIRTY;
 
 		if (pte_state(*pte) != PAGE_HELD || *pte & (PTE_BUSY | PTE_NO_ACCESS) ||
-		    atomic_load(&fr->flags) & (FRAME_WRITING | FRAME_WATCHED))
+		    atomic_load(&frame_of(&pg.frames, pte_frame(*pte))->flags) &
+		        (FRAME_WRITING | FRAME_WATCHED))
 			continue;
 		if (!places_take(&pg.frames, 1))
 			break;
-		if (transport_map(&pg.transport, vpn, buf_addr(&pg.frames, fr->buf), 1, !flags)) {
+		if (map_untouched(vpn, pte))
+			tlb_mapped(vpn);
+		else
 			places_give(&pg.frames, 1);
-			continue;
-		}
-		buf_give(&pg.frames, fr->buf);
-		fr->buf = BUF_NONE;
-		pte_set(pte, PAGE_MAPPED, nr.v, flags);
-		tlb_mapped(vpn);
-		event_log(&pg.telemetry, EVENT_REFILL, vpn, fr->ref.v);
 	}
 	f->is_filled = false;
 }
