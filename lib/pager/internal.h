@@ -39,6 +39,14 @@
 #define MAX_WINDOW 256u /* pages read by one fault */
 #define MAX_AROUND 64u  /* pages zero-filled by one fault */
 
+/* How fast pages are evicted. */
+struct pace {
+	_Atomic uint32_t eighths; /* [reclaim_lock to write] of the longest batch */
+	_Atomic bool is_short;    /* a fault has waited for a write */
+	uint32_t nr_freed;        /* [reclaim_lock] places and buffers, ... */
+	uint64_t since_ns;        /* [reclaim_lock] ... since then */
+};
+
 struct pager {
 	bool running;                /* [const] once set */
 	struct pager_config config;  /* [const] */
@@ -77,7 +85,9 @@ struct pager {
 	_Atomic uint32_t places_low, places_high; /* watermarks of frames_room() */
 	_Atomic uint32_t withheld;      /* places kept back: RAM that may be raised (budget.c) */
 	uint32_t nr_answers, nr_unused; /* [policy_lock] of pages that were watched: lately */
-	uint32_t max_held;       /* [const] most that the policy may watch, if no buffer is lent */
+	uint32_t max_held; /* [const] most that the policy may watch, if no buffer is lent */
+	struct pace pace;
+	uint32_t held_bound;     /* [reclaim_lock] most that the policy may watch now */
 	uint32_t lend_target;    /* [reclaim_lock] buffers that should be places */
 	uint32_t hold_reserve;   /* [const] buffers that the trap TLB leaves to others */
 	uint32_t inline_threads; /* [const] with more threads faulting, the pager thread unmaps */
@@ -186,6 +196,8 @@ static inline int32_t frames_room(void)
 int reclaim_init(void);
 /* By RAM, which has changed. */
 void reclaim_set_watermarks(void);
+/* Buffers that what is unmapped leaves to reads. Context: any. */
+uint32_t reclaim_read_reserve(void);
 /* In a forked child: no thread runs yet. */
 void reclaim_after_fork(void);
 

@@ -34,6 +34,10 @@
  * doc/performance.md, "Two machines", whose first touches take 1.5 and 11 us. */
 #define DEAR_TOUCH_NS 4000u
 
+/* Guesses; the longer, the less a batch costs by the page, and the more idles. */
+#define PACE_NS        4000000ull
+#define PACE_PERIOD_NS 40000000ull
+
 /* Too many for the stacks of fault handlers. */
 static struct choice choices[MAX_BATCH]; /* [reclaim lock] */
 
@@ -182,6 +186,12 @@ void reclaim_cold(const struct frame_nr *frames, uint32_t nr)
 	lock_release(&pg.policy_lock);
 }
 
+/* Whether buffers become places and come back. */
+static bool pool_is_shared(void)
+{
+	return pg.policy_ops->set_max_held && !pg.config.is_exact && !tlb_is_on();
+}
+
 /*
  * Where hardly a watched page turns out to be unused, those that must be watched, because they have
  * a buffer and no place, go round: each that is touched needs a place, for which another must be
@@ -191,8 +201,6 @@ static void judge_pool(void)
 {
 	uint32_t step = MAX(pg.max_held / 32, 1u), target = pg.lend_target;
 
-	if (!pg.policy_ops->set_max_held || pg.config.is_exact || tlb_is_on())
-		return;
 	lock_acquire(&pg.policy_lock);
 	if (pg.nr_answers >= MAX(pg.max_held / 8, 16u)) {
 		if ((uint64_t)pg.nr_unused * 4 < pg.nr_answers)
@@ -200,26 +208,86 @@ static void judge_pool(void)
 		else if ((uint64_t)pg.nr_unused * 2 > pg.nr_answers)
 			target -= MIN(target, step);
 		pg.nr_answers = pg.nr_unused = 0;
-		if (target != pg.lend_target)
-			pg.policy_ops->set_max_held(pg.policy, pg.max_held - target);
 		pg.lend_target = target;
 	}
 	lock_release(&pg.policy_lock);
 }
 
-/* Towards what was judged, after a batch that has freed @freed places and buffers. Return: how many
- * of either are free now that were not. [reclaim lock] */
-static uint32_t shift_pool(uint32_t freed)
+/*
+ * What is kept for bursts idles between them: half a batch, on average, and the buffers for long
+ * windows and for what a long batch writes. So all of it is as long as the pace of eviction wants:
+ * a batch is what PACE_NS need, between an eighth of the longest and the longest. Where a fault
+ * costs much, so does a batch, and it stays long. [reclaim lock]
+ */
+static void judge_pace(uint32_t longest)
+{
+	struct pace *pace = &pg.pace;
+	uint64_t now, ns;
+
+	if (tables_are_dear() || !pool_is_shared())
+		return;
+	now = now_ns();
+	ns = now - pace->since_ns;
+	if (ns < PACE_PERIOD_NS && pace->nr_freed < 8 * longest && !atomic_load(&pace->is_short))
+		return;
+	uint64_t eighths = (uint64_t)pace->nr_freed * PACE_NS * 8 / (ns + 1) / longest + 1;
+	/* What waits for the disk is slow, and not because there is little to do. */
+	if (atomic_exchange(&pace->is_short, false))
+		eighths = 8;
+	atomic_store(&pace->eighths, (uint32_t)MIN(eighths, 8u));
+	pace->nr_freed = 0;
+	pace->since_ns = now;
+}
+
+/* Of @nr buffers for bursts. */
+static uint32_t at_pace(uint32_t nr)
+{
+	return nr * MAX(atomic_load(&pg.pace.eighths), 2u) / 8;
+}
+
+uint32_t reclaim_read_reserve(void)
+{
+	/* Not most of them: while many are lent, dirty pages must find a buffer to go on. */
+	uint32_t there = pg.frames.nr_bufs - atomic_load(&pg.frames.nr_lent);
+
+	return MIN(at_pace(readahead_max_window()), there / 4);
+}
+
+/* Towards @target buffers lent, of which up to @most come back and @kept stay free. Return: how
+ * many places or buffers are free now that were not. [reclaim lock] */
+static uint32_t shift_pool(uint32_t target, uint32_t kept, uint32_t most)
 {
 	uint32_t lent = atomic_load(&pg.frames.nr_lent), nr = 0, now;
 
-	if (lent > pg.lend_target)
-		return bufs_take_back(&pg.frames, MIN(lent - pg.lend_target, MAX(freed / 2, 1u)));
-	for (; lent + nr < pg.lend_target && nr < MAX_BATCH / 8; nr += now) {
-		now = bufs_lend(
-		    &pg.frames, pg.lend_target - lent - nr, pg.frames.nr_bufs - pg.max_held);
+	if (lent > target)
+		return bufs_take_back(&pg.frames, MIN(lent - target, most));
+	for (; lent + nr < target && nr < MAX_BATCH / 8; nr += now) {
+		now = bufs_lend(&pg.frames, target - lent - nr, kept);
 		if (!now)
 			break;
+	}
+	return nr;
+}
+
+/* After a batch that has freed @freed places and buffers. Return: as above. [reclaim lock] */
+static uint32_t balance_pool(uint32_t freed)
+{
+	uint32_t slack = pg.frames.nr_bufs - pg.max_held, kept = at_pace(slack);
+
+	if (!pool_is_shared())
+		return 0;
+	judge_pool();
+	pg.pace.nr_freed += freed;
+	uint32_t nr = shift_pool(pg.lend_target + slack - kept, kept, MAX(freed / 2, 1u));
+	/* The policy watches with what is there now, and leaves what is kept. */
+	uint32_t there = pg.frames.nr_bufs - atomic_load(&pg.frames.nr_lent);
+	uint32_t bound = MIN(pg.max_held - pg.lend_target, there > kept ? there - kept : 0);
+	bound = MAX(bound, pg.max_held / 16);
+	if (bound != pg.held_bound) {
+		pg.held_bound = bound;
+		lock_acquire(&pg.policy_lock);
+		pg.policy_ops->set_max_held(pg.policy, bound);
+		lock_release(&pg.policy_lock);
 	}
 	return nr;
 }
@@ -230,8 +298,7 @@ static uint32_t do_choices(uint32_t nr, bool with_others)
 	uint64_t began = share_is_on() ? now_ns() : 0;
 	uint32_t freed = unmap_choices(choices, nr, with_others);
 
-	judge_pool();
-	freed += shift_pool(freed);
+	freed += balance_pool(freed);
 	lock_release(&pg.reclaim_lock);
 	if (share_is_on())
 		share_worked(SHARE_UNMAP, now_ns() - began);
@@ -262,6 +329,9 @@ static uint32_t batch_locked(void)
 
 	if (with_others) /* half as many may come along, and all of those are written */
 		max = MAX(max / 2, 2u);
+	judge_pace(max);
+	if (!with_others)
+		max = MAX(max * pg.pace.eighths / 8, 2u);
 	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max, &is_policys);
 
 	return do_choices(nr, with_others && is_policys);
@@ -395,6 +465,7 @@ void reclaim_wait(uint32_t nr)
 		event_cancel(&pg.frames.freed);
 		return;
 	}
+	atomic_store(&pg.pace.is_short, true);
 	share_yield();
 	/* Every page was tried twice, swap refused each, and nothing was freed meanwhile. */
 	if (atomic_load(&pg.nospace_streak) > 2 * pg.frames.nr_frames)
@@ -583,6 +654,7 @@ int reclaim_init(void)
 	lock_init(&pg.reclaim_lock, LOCK_RECLAIM);
 	lock_init(&pg.policy_lock, LOCK_POLICY);
 	pg.write_head = UINT32_MAX;
+	pg.pace.eighths = 8;
 	pg.hold_reserve = tlb_is_on() ? MIN(pg.frames.nr_bufs / 4, TLB_RESERVE) : 0;
 	reclaim_set_watermarks();
 	pg.policy = meta_map(page_round_up(pg.policy_ops->state_bytes(nr)));
@@ -593,6 +665,7 @@ int reclaim_init(void)
 	uint32_t slack = MIN(readahead_max_window(), nr_bufs / 4) +
 	                 MIN(MAX_IN_WRITE, nr_bufs / (tables_are_dear() ? 4 : 8));
 	pg.max_held = pg.config.is_exact ? pager_exact_held(nr) : nr_bufs - slack;
+	pg.held_bound = pg.max_held;
 	pg.policy_ops->init(pg.policy, nr, pg.max_held);
 	return 0;
 }

@@ -176,7 +176,7 @@ static void assign_buffers(struct batch *b)
 {
 	uint32_t want = 0, got, kept = 0, used = 0;
 	/* The last buffers are for reads: a page that waits for one must not wait for a write. */
-	uint32_t reserve = readahead_max_window();
+	uint32_t reserve = reclaim_read_reserve();
 
 	if (b->nr && b->v[0].is_hidden)
 		reserve = pg.hold_reserve;
