@@ -39,10 +39,10 @@
 #define MAX_WINDOW 256u /* pages read by one fault */
 #define MAX_AROUND 64u  /* pages zero-filled by one fault */
 
-/* How fast pages are evicted. */
+/* How fast places become free. */
 struct pace {
 	_Atomic uint32_t eighths; /* [reclaim_lock to write] of the longest batch */
-	_Atomic bool is_short;    /* a fault has waited for a write */
+	_Atomic bool has_waited;  /* a fault, for a write or for room for a long window */
 	uint32_t nr_freed;        /* [reclaim_lock] places and buffers, ... */
 	uint64_t since_ns;        /* [reclaim_lock] ... since then */
 };
@@ -196,7 +196,7 @@ static inline int32_t frames_room(void)
 int reclaim_init(void);
 /* By RAM, which has changed. */
 void reclaim_set_watermarks(void);
-/* Buffers that what is unmapped leaves to reads. Context: any. */
+/* Buffers that what is unmapped leaves to reads. [reclaim lock] */
 uint32_t reclaim_read_reserve(void);
 /* In a forked child: no thread runs yet. */
 void reclaim_after_fork(void);

@@ -37,6 +37,8 @@
 /* Guesses; the longer, the less a batch costs by the page, and the more idles. */
 #define PACE_NS        4000000ull
 #define PACE_PERIOD_NS 40000000ull
+#define MIN_PACED      256u /* buffers; with fewer, a quarter of what is kept is too little */
+#define LONG_WINDOW    32u  /* pages */
 
 /* Too many for the stacks of fault handlers. */
 static struct choice choices[MAX_BATCH]; /* [reclaim lock] */
@@ -216,30 +218,30 @@ static void judge_pool(void)
 /*
  * What is kept for bursts idles between them: half a batch, on average, and the buffers for long
  * windows and for what a long batch writes. So all of it is as long as the pace of eviction wants:
- * a batch is what PACE_NS need, between an eighth of the longest and the longest. Where a fault
- * costs much, so does a batch, and it stays long. [reclaim lock]
+ * a batch is what is freed in PACE_NS, between an eighth of the longest and the longest. Where a
+ * fault costs much, so does a batch, and it stays long. [reclaim lock]
  */
-static void judge_pace(uint32_t longest)
+static void judge_pace(uint32_t longest, bool with_others)
 {
 	struct pace *pace = &pg.pace;
 	uint64_t now, ns;
 
-	if (tables_are_dear() || !pool_is_shared())
+	if (tables_are_dear() || !pool_is_shared() || pg.frames.nr_bufs < MIN_PACED)
 		return;
 	now = now_ns();
 	ns = now - pace->since_ns;
-	if (ns < PACE_PERIOD_NS && pace->nr_freed < 8 * longest && !atomic_load(&pace->is_short))
+	if (ns < PACE_PERIOD_NS && pace->nr_freed < 8 * longest && !atomic_load(&pace->has_waited))
 		return;
 	uint64_t eighths = (uint64_t)pace->nr_freed * PACE_NS * 8 / (ns + 1) / longest + 1;
-	/* What waits for the disk is slow, and not because there is little to do. */
-	if (atomic_exchange(&pace->is_short, false))
+	/* What waits is slow, and not because there is little to do. */
+	if (atomic_exchange(&pace->has_waited, false) || with_others)
 		eighths = 8;
 	atomic_store(&pace->eighths, (uint32_t)MIN(eighths, 8u));
 	pace->nr_freed = 0;
 	pace->since_ns = now;
 }
 
-/* Of @nr buffers for bursts. */
+/* Of @nr buffers for bursts, those that are kept now: a quarter at least. [reclaim lock] */
 static uint32_t at_pace(uint32_t nr)
 {
 	return nr * MAX(atomic_load(&pg.pace.eighths), 2u) / 8;
@@ -282,7 +284,7 @@ static uint32_t balance_pool(uint32_t freed)
 	/* The policy watches with what is there now, and leaves what is kept. */
 	uint32_t there = pg.frames.nr_bufs - atomic_load(&pg.frames.nr_lent);
 	uint32_t bound = MIN(pg.max_held - pg.lend_target, there > kept ? there - kept : 0);
-	bound = MAX(bound, pg.max_held / 16);
+	bound = MAX(bound, MAX(pg.max_held / 16, 1u));
 	if (bound != pg.held_bound) {
 		pg.held_bound = bound;
 		lock_acquire(&pg.policy_lock);
@@ -327,11 +329,10 @@ static uint32_t batch_locked(void)
 	max = MAX(max, 2u);
 	bool is_policys, with_others = does_blocks();
 
+	judge_pace(max, with_others);
+	max = MAX(max * pg.pace.eighths / 8, 2u);
 	if (with_others) /* half as many may come along, and all of those are written */
 		max = MAX(max / 2, 2u);
-	judge_pace(max);
-	if (!with_others)
-		max = MAX(max * pg.pace.eighths / 8, 2u);
 	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max, &is_policys);
 
 	return do_choices(nr, with_others && is_policys);
@@ -449,6 +450,8 @@ static uint32_t batch_if_short(uint32_t nr)
 void reclaim_wait(uint32_t nr)
 {
 	uint32_t ticket = event_begin(&pg.frames.freed);
+	if (nr >= LONG_WINDOW)
+		atomic_store(&pg.pace.has_waited, true);
 	/* Room for a window; half of it is better than a wait. */
 	for (uint32_t i = 0; i < 2 && nr > 1 && atomic_load(&pg.frames.places_free) < (int32_t)nr;
 	     i++)
@@ -465,7 +468,7 @@ void reclaim_wait(uint32_t nr)
 		event_cancel(&pg.frames.freed);
 		return;
 	}
-	atomic_store(&pg.pace.is_short, true);
+	atomic_store(&pg.pace.has_waited, true);
 	share_yield();
 	/* Every page was tried twice, swap refused each, and nothing was freed meanwhile. */
 	if (atomic_load(&pg.nospace_streak) > 2 * pg.frames.nr_frames)
@@ -654,7 +657,7 @@ int reclaim_init(void)
 	lock_init(&pg.reclaim_lock, LOCK_RECLAIM);
 	lock_init(&pg.policy_lock, LOCK_POLICY);
 	pg.write_head = UINT32_MAX;
-	pg.pace.eighths = 8;
+	pg.pace = (struct pace){.eighths = 8, .since_ns = now_ns()};
 	pg.hold_reserve = tlb_is_on() ? MIN(pg.frames.nr_bufs / 4, TLB_RESERVE) : 0;
 	reclaim_set_watermarks();
 	pg.policy = meta_map(page_round_up(pg.policy_ops->state_bytes(nr)));

