@@ -12,7 +12,6 @@
 #include "base/sys.h"
 
 #define MIN_READ_BUFS 8u
-#define MIN_IN_PARTS  32u /* pages of a read that are mapped as they come in; guess */
 
 static void part_done(struct swap_reader *r, uint32_t from, uint32_t to);
 
@@ -107,8 +106,8 @@ static uint32_t take_read_bufs(const struct fault *f, uint32_t *bufs, uint32_t w
 	/* What nobody waits for leaves a buffer to what somebody does. */
 	uint32_t reserve = f->is_ahead ? MIN_READ_BUFS : 0;
 
-	return want < MIN_IN_PARTS ? bufs_take(&pg.frames, bufs, want, reserve)
-	                           : bufs_take_runs(&pg.frames, bufs, want, reserve);
+	return want < LONG_WINDOW ? bufs_take(&pg.frames, bufs, want, reserve)
+	                          : bufs_take_runs(&pg.frames, bufs, want, reserve);
 }
 
 enum step fault_serve_absent(struct fault *f, struct pt_leaf leaf, const struct region *r)
@@ -319,7 +318,7 @@ static void part_done(struct swap_reader *r, uint32_t from, uint32_t to)
 	struct fault *f = container_of(r, struct fault, reader);
 
 	mark_ready(f, from, to);
-	if (f->nr_ready >= MIN_IN_PARTS)
+	if (f->nr_ready >= LONG_WINDOW)
 		finish_ready(f);
 }
 
@@ -375,7 +374,7 @@ void fault_read_window(struct fault *f, enum swap_wait wait)
 		source_read(f->source, f->first, f->stride, f->page, f->nr_read);
 	else
 		swap_read_rest(pg.swap, f->page, f->nr_read, wait,
-		    f->nr_read < MIN_IN_PARTS || tlb_is_on() ? NULL : &f->reader);
+		    f->nr_read < LONG_WINDOW || tlb_is_on() ? NULL : &f->reader);
 }
 
 enum step fault_read(struct fault *f)

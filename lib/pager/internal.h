@@ -35,9 +35,11 @@
 #define NR_PAGE_EVENTS 64u
 /* Choices of the policy at once: where it holds pages, half are holds, half evictions of pages that
  * are held already. */
-#define MAX_BATCH  2048u
-#define MAX_WINDOW 256u /* pages read by one fault */
-#define MAX_AROUND 64u  /* pages zero-filled by one fault */
+#define MAX_BATCH   2048u
+#define MAX_WINDOW  256u /* pages read by one fault */
+#define MAX_AROUND  64u  /* pages zero-filled by one fault */
+#define LONG_WINDOW 32u  /* pages; such a read is mapped as it comes in; guess */
+#define MIN_PACED   256u /* buffers; with fewer, a quarter of what is kept is too little; guess */
 
 /* How fast places become free. */
 struct pace {

@@ -37,8 +37,6 @@
 /* Guesses; the longer, the less a batch costs by the page, and the more idles. */
 #define PACE_NS        4000000ull
 #define PACE_PERIOD_NS 40000000ull
-#define MIN_PACED      256u /* buffers; with fewer, a quarter of what is kept is too little */
-#define LONG_WINDOW    32u  /* pages */
 
 /* Too many for the stacks of fault handlers. */
 static struct choice choices[MAX_BATCH]; /* [reclaim lock] */
@@ -244,7 +242,9 @@ static void judge_pace(uint32_t longest, bool with_others)
 /* Of @nr buffers for bursts, those that are kept now: a quarter at least. [reclaim lock] */
 static uint32_t at_pace(uint32_t nr)
 {
-	return nr * MAX(atomic_load(&pg.pace.eighths), 2u) / 8;
+	uint32_t eighths = atomic_load(&pg.pace.eighths);
+
+	return nr * MAX(eighths, 2u) / 8;
 }
 
 uint32_t reclaim_read_reserve(void)
@@ -274,11 +274,10 @@ static uint32_t shift_pool(uint32_t target, uint32_t kept, uint32_t most)
 /* After a batch that has freed @freed places and buffers. Return: as above. [reclaim lock] */
 static uint32_t balance_pool(uint32_t freed)
 {
-	uint32_t slack = pg.frames.nr_bufs - pg.max_held, kept = at_pace(slack);
-
 	if (!pool_is_shared())
 		return 0;
 	judge_pool();
+	uint32_t slack = pg.frames.nr_bufs - pg.max_held, kept = at_pace(slack);
 	pg.pace.nr_freed += freed;
 	uint32_t nr = shift_pool(pg.lend_target + slack - kept, kept, MAX(freed / 2, 1u));
 	/* The policy watches with what is there now, and leaves what is kept. */
@@ -450,6 +449,7 @@ static uint32_t batch_if_short(uint32_t nr)
 void reclaim_wait(uint32_t nr)
 {
 	uint32_t ticket = event_begin(&pg.frames.freed);
+
 	if (nr >= LONG_WINDOW)
 		atomic_store(&pg.pace.has_waited, true);
 	/* Room for a window; half of it is better than a wait. */

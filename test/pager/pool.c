@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 
 	bool is_good =
 	    second < NR_TOUCHES / 50 && lent >= pg.max_held / 4 && left <= pg.max_held / 16;
-	if (pg.frames.nr_bufs >= 256)
+	if (pg.frames.nr_bufs >= MIN_PACED)
 		is_good = is_good && slow <= 2 && lent_slowly >= slack / 2 && fast == 8;
 	else
 		is_good = is_good && slow == 8;
