@@ -98,13 +98,22 @@ def undo_cgroup(path):
 
 
 def undo_swapon(path):
-    return sbin(["swapoff", path]) if is_swap(path) else None
+    why = None
+    for _ in range(50): # one that was interrupted may be under way
+        if not is_swap(path):
+            return None
+        why = sbin(["swapoff", path])
+        if why is None:
+            return None
+        time.sleep(0.1)
+    return why
 
 
 def undo_file(path):
     if is_swap(path):
         return f"swapoff and rm {path} by hand"
-    pathlib.Path(path).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        pathlib.Path(path).unlink()
     return None
 
 
@@ -186,7 +195,10 @@ def undo_entries(entries):
     order = {"session": 0, "cgroup": 1}
     problems = []
     for kind, *values in sorted(reversed(entries), key=lambda entry: order.get(entry[0], 2)):
-        why = UNDO[kind](*values)
+        try:
+            why = UNDO[kind](*values)
+        except OSError as error: # the others are undone all the same
+            why = f"{kind} {values[0]}: {error}"
         if why is not None:
             problems.append(why)
     return problems

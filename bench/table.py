@@ -43,11 +43,16 @@ def value_text(case, values):
     return f"{text}{case.unit} ±{half:.0%}"
 
 
+def times(x):
+    """Two decimals, and two digits of what is less than a tenth."""
+    return f"{x:.2f}" if x >= 0.1 else f"{x:.2g}"
+
+
 def ratio_text(found):
     if found is None:
         return "-"
     middle, low, high = found
-    return f"{middle:.2f}x" + (f" ({low:.2f}-{high:.2f})" if low != high else "")
+    return times(middle) + "x" + (f" ({times(low)}-{times(high)})" if low != high else "")
 
 
 def nr_tries(rounds):
@@ -104,7 +109,8 @@ def print_all(table, names, notes):
             found = [ratio(c, r.get(name, {}), r.get(base, {})) for c, r in table if match(c)]
             logs = [math.log(f[0]) for f in found if f is not None]
             if logs:
-                print(f"  {kind:6} {name:14} {math.exp(sum(logs) / len(logs)):.2f}x of {len(logs)}")
+                print(f"  {kind:6} {name:14} {times(math.exp(sum(logs) / len(logs)))}x "
+                      f"of {len(logs)}")
     for note in notes:
         print(note)
 
