@@ -148,6 +148,14 @@ UNDO = {"session": undo_session, "cgroup": undo_cgroup, "swapon": undo_swapon, "
 LASTS = {"file"} # what outlives a reboot
 
 
+def undo_one(kind, *values):
+    """Return: None, or why not, whatever went wrong: the others are undone all the same."""
+    try:
+        return UNDO[kind](*values)
+    except OSError as error:
+        return f"{kind} {values[0]}: {error}"
+
+
 class Scratch:
     """The directory and its journal, for as long as the bench runs."""
 
@@ -173,7 +181,7 @@ class Scratch:
     def undo(self, kind, *values):
         """Return: None, or why it could not be undone (then close() tries again)."""
         entry = [kind, *values]
-        why = UNDO[kind](*values)
+        why = undo_one(kind, *values)
         if why is None and entry in self.entries:
             self.entries.remove(entry)
             self.save()
@@ -195,10 +203,7 @@ def undo_entries(entries):
     order = {"session": 0, "cgroup": 1}
     problems = []
     for kind, *values in sorted(reversed(entries), key=lambda entry: order.get(entry[0], 2)):
-        try:
-            why = UNDO[kind](*values)
-        except OSError as error: # the others are undone all the same
-            why = f"{kind} {values[0]}: {error}"
+        why = undo_one(kind, *values)
         if why is not None:
             problems.append(why)
     return problems
