@@ -39,7 +39,8 @@ enum frame_flag {
 
 struct frame {
 	_Atomic uint64_t vpn;  /* [L1 lock of that page] */
-	struct swap_ref ref;   /* [L1 lock] the clean copy, or none */
+	struct swap_ref ref;   /* [L1 lock] the clean copy, or none ... */
+	uint64_t checksum;     /* [L1 lock] ... and its checksum, once it was read */
 	uint32_t buf;          /* [L1 lock] pool buffer, or BUF_NONE */
 	uint32_t next;         /* [frame lock] free list, write queue */
 	uint32_t stamp;        /* [policy lock] which insertion or touch was its last */

@@ -309,6 +309,7 @@ static void mark_ready(struct fault *f, uint32_t from, uint32_t to)
 		set_bit(f->arrived, i);
 		set_bit(f->ready, i);
 		f->nr_ready++;
+		frame_of(&pg.frames, f->frame[i])->checksum = f->page[i].checksum;
 	}
 }
 

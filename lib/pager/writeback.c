@@ -245,7 +245,7 @@ static void sort_out(const struct frame_nr *frames, uint32_t nr, struct write *w
 		}
 		uint64_t sum = page_checksum(bytes);
 		uint32_t to = w->nr;
-		if (swap_ref_is_none(old) || swap_checksum(pg.swap, old) != sum) {
+		if (swap_ref_is_none(old) || f->checksum != sum) {
 			w->nr++;
 		} else if (swap_wants(pg.swap, old)) {
 			to = MAX_WRITE - ++w->nr_offered;

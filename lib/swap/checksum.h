@@ -13,4 +13,11 @@ uint64_t page_checksum(const void *page);
 uint64_t pages_checksum(const void *pages, uint32_t nr); /* of @nr as one */
 bool page_is_zero(const void *page);
 
+/* What swap remembers of a page's checksum while the page is there: enough to tell a damaged page.
+ * Whether a page is what swap has already is decided by all of it (frame.h). */
+static inline uint32_t checksum_half(uint64_t checksum)
+{
+	return (uint32_t)checksum;
+}
+
 #endif

@@ -73,7 +73,7 @@ static size_t bitmap_bytes(uint32_t nr_slots)
 
 static size_t checksum_bytes(uint32_t nr_slots)
 {
-	return page_round_up((size_t)nr_slots * sizeof(uint64_t));
+	return page_round_up((size_t)nr_slots * sizeof(uint32_t));
 }
 
 /* The tables are as large as the disk and touched here and there: no 2 MiB pages for them. */
@@ -121,14 +121,14 @@ void slot_map_fini(struct slot_map *m)
 	m->checksum = NULL;
 }
 
-void slot_map_detach(struct slot_map *m, struct slot_share *keep, uint64_t **ret_checksum)
+void slot_map_detach(struct slot_map *m, struct slot_share *keep, uint32_t **ret_checksum)
 {
 	*ret_checksum = m->checksum;
 	fini_all_but(m, keep);
 	m->checksum = NULL;
 }
 
-void slot_detached_free(struct slot_share *share, uint64_t *checksum, uint32_t nr_slots)
+void slot_detached_free(struct slot_share *share, uint32_t *checksum, uint32_t nr_slots)
 {
 	meta_unmap(checksum, checksum_bytes(nr_slots));
 	if (share)

@@ -23,7 +23,7 @@ struct slot_map {
 	uint64_t *used;     /* [lock] one bit per slot, 1 = not to be handed out */
 	uint64_t *given_up; /* [lock] subset of `used`: freed while a share held it, or retired
 	                     * (then it is in no share, so that no share's end ever frees it) */
-	uint64_t *checksum; /* [owner: whoever holds the slot] XXH3 of its page */
+	uint32_t *checksum; /* [owner: whoever holds the slot] of its page, half of it */
 	uint32_t cursor;    /* [lock] slot to try first */
 	uint32_t limit;     /* [lock] slots from here on are not handed out for now */
 	uint32_t high;      /* [lock] slots from here on were never handed out */
@@ -77,8 +77,8 @@ void slot_share_end(struct slot_map *m, struct slot_share *share);
  * the rest of it. @m is uninitialised afterwards. *ret_checksum goes to slot_detached_free()
  * together with @keep and @m's nr_slots. Context: fault.
  */
-void slot_map_detach(struct slot_map *m, struct slot_share *keep, uint64_t **ret_checksum);
-void slot_detached_free(struct slot_share *share, uint64_t *checksum, uint32_t nr_slots);
+void slot_map_detach(struct slot_map *m, struct slot_share *keep, uint32_t **ret_checksum);
+void slot_detached_free(struct slot_share *share, uint32_t *checksum, uint32_t nr_slots);
 
 bool slot_share_has(struct slot_share *share, struct slot slot);
 /* Take @slot, which is in it, out of a detached share. Return: whether it was the last one. Any

@@ -352,7 +352,7 @@ static void write_once(struct swap *s, struct swap_page **list, uint32_t nr)
 		}
 		round_begin_io(&r, first, n, true);
 		for (uint32_t i = 0; i < (uint32_t)got; i++, n++) {
-			s->map.checksum[first.v + i] = list[n]->checksum;
+			s->map.checksum[first.v + i] = checksum_half(list[n]->checksum);
 			round_add(&r, list[n]->buf);
 		}
 	}
@@ -429,7 +429,8 @@ static void verify(struct swap *s, const struct source *from, struct swap_page *
 {
 	page->result = 0;
 	page->from = SWAP_FROM_DISK;
-	if (page_checksum(page->buf) == from->checksum[ref_slot(page->ref).v])
+	page->checksum = page_checksum(page->buf);
+	if (checksum_half(page->checksum) == from->checksum[ref_slot(page->ref).v])
 		return;
 	page->result = -EBADMSG;
 	count(&s->checksum_errors, 1);
@@ -610,16 +611,6 @@ uint32_t swap_read_memory(struct swap *s, struct swap_page *pages, uint32_t nr)
 			left += tier_read_memory(s->tier, &pages[i], 1);
 	}
 	return left;
-}
-
-uint64_t swap_checksum(struct swap *s, struct swap_ref ref)
-{
-	struct source from = source_get(s, ref_generation(ref));
-	uint64_t checksum = is_entry(ref) ? tier_checksum(from.tier, ref_entry(ref))
-	                                  : from.checksum[ref_slot(ref).v];
-
-	source_put(&from);
-	return checksum;
 }
 
 void swap_free(struct swap *s, struct swap_ref ref)

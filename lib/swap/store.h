@@ -42,7 +42,7 @@ enum swap_from {
 struct swap_page {
 	void *buf;           /* page-aligned, unmanaged */
 	struct swap_ref ref; /* read: in. write: out */
-	uint64_t checksum;   /* write: in, page_checksum(buf) */
+	uint64_t checksum;   /* page_checksum(buf); write: in. read: out */
 	int result;          /* out: 0 or -errno; read: -EBADMSG when the checksum differs */
 	enum swap_from from; /* read: out */
 };
@@ -161,9 +161,6 @@ bool swap_read_wait(struct swap_reading *g);
 bool swap_is_in_memory(struct swap *s, struct swap_ref ref);
 /* If so: swap_free(). Return: whether it was. Context: fault. */
 bool swap_forget_memory(struct swap *s, struct swap_ref ref);
-
-/* The checksum that @ref's page was written with. Context: fault. */
-uint64_t swap_checksum(struct swap *s, struct swap_ref ref);
 
 /*
  * The page at @ref is not needed any more. An ancestor's slots are counted: with the last of them

@@ -18,7 +18,7 @@ struct generation {
 	_Atomic uint32_t nr_refs;     /* 0: index free; 1 for `live` having slots, 1 per reader */
 	struct swap_backend *backend; /* [const while nr_refs] inherited, as are the next two */
 	struct slot_share *live;      /* what this process may read and has not freed */
-	uint64_t *checksum;
+	uint32_t *checksum;
 	struct tier *tier;    /* NULL: nothing of it is compressed */
 	uint32_t nr_slots;    /* size of `checksum` */
 	_Atomic int write_fd; /* pipe end whose closing tells the ancestor; -1: none */
@@ -50,7 +50,7 @@ struct round {
 /* Where the pages of one generation are read from. */
 struct source {
 	struct swap_backend *backend;
-	const uint64_t *checksum;
+	const uint32_t *checksum;
 	struct tier *tier;
 	struct generation *g; /* NULL: our own file */
 };

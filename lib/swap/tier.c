@@ -30,7 +30,7 @@ static size_t place_bytes(const struct tier *t)
 
 static size_t checksum_bytes(const struct tier *t)
 {
-	return page_round_up((size_t)t->max_entries * sizeof(uint64_t));
+	return page_round_up((size_t)t->max_entries * sizeof(uint32_t));
 }
 
 static size_t chunk_bytes(const struct tier *t)
@@ -105,7 +105,7 @@ static uint32_t entry_new_locked(struct tier *t)
 	uint32_t entry = t->free_entry;
 
 	if (entry != NONE)
-		t->free_entry = (uint32_t)t->checksum[entry];
+		t->free_entry = t->checksum[entry];
 	else if (t->nr_fresh_entries < t->max_entries)
 		entry = t->nr_fresh_entries++;
 	else
@@ -146,11 +146,6 @@ bool tier_free(struct tier *t, uint32_t entry)
 	return is_last;
 }
 
-uint64_t tier_checksum(struct tier *t, uint32_t entry)
-{
-	return t->checksum[entry];
-}
-
 bool tier_is_in_memory(struct tier *t, uint32_t entry)
 {
 	lock_acquire(&t->lock);
@@ -173,7 +168,7 @@ static int entry_put(struct tier *t, struct entry_head *e, uint64_t checksum)
 		lock_acquire(&t->lock);
 		e->entry = entry_new_locked(t);
 		if (e->entry != NONE && append_locked(t, e)) {
-			t->checksum[e->entry] = checksum;
+			t->checksum[e->entry] = checksum_half(checksum);
 			lock_release(&t->lock);
 			return 0;
 		}
@@ -243,18 +238,20 @@ static const struct entry_head *pin_in_memory(struct tier *t, uint32_t entry, ui
 	return e;
 }
 
-static int expand(struct tier *t, const struct entry_head *e, uint32_t entry, void *page)
+static int expand(struct tier *t, const struct entry_head *e, struct swap_page *page)
 {
+	uint32_t entry = ref_entry(page->ref);
+
 	if (e->magic != ENTRY_MAGIC || e->entry != entry || e->bytes > CODEC_MAX_BYTES ||
-	    !room_expand(t->room, e + 1, e->bytes, page) ||
-	    page_checksum(page) != t->checksum[entry])
+	    !room_expand(t->room, e + 1, e->bytes, page->buf))
 		return -EBADMSG;
-	return 0;
+	page->checksum = page_checksum(page->buf);
+	return checksum_half(page->checksum) == t->checksum[entry] ? 0 : -EBADMSG;
 }
 
 int tier_expand(struct tier *t, const struct entry_head *e, struct swap_page *page)
 {
-	page->result = expand(t, e, ref_entry(page->ref), page->buf);
+	page->result = expand(t, e, page);
 	if (page->result)
 		atomic_fetch_add_explicit(&t->s->checksum_errors, 1, memory_order_relaxed);
 	return page->result;

@@ -61,7 +61,6 @@ uint32_t tier_read_memory(struct tier *t, struct swap_page *pages, uint32_t nr);
 void tier_read(struct tier *t, struct swap_backend *b, struct swap_page *pages, uint32_t nr,
     enum swap_wait wait);
 
-uint64_t tier_checksum(struct tier *t, uint32_t entry);
 bool tier_is_in_memory(struct tier *t, uint32_t entry);
 
 /*

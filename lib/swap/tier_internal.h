@@ -70,7 +70,8 @@ struct tier {
 
 	struct lock lock;   /* rank LOCK_TIER */
 	uint32_t *place;    /* [lock] of entries: chunk * CHUNK_UNITS + unit, or NONE: free */
-	uint64_t *checksum; /* [owner: who has the entry]; free: the next free one */
+	uint32_t *checksum; /* [owner: who has the entry] of the page, half of it; free: the next
+	                       free one */
 	uint32_t free_entry, nr_fresh_entries; /* [lock] */
 	uint32_t nr_entries;                   /* [lock] in use */
 

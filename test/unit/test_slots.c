@@ -241,7 +241,7 @@ Test(slots, random_operations_equal_the_model)
 Test(slots, detached_share_counts_down)
 {
 	struct slot first;
-	uint64_t *checksum;
+	uint32_t *checksum;
 
 	cr_assert_eq(slot_map_init(&map, NR_SLOTS), 0);
 	cr_assert_eq(slot_alloc(&map, 100, &first), 100);
