@@ -19,16 +19,11 @@
 #include "swap/store_internal.h"
 #include "swap/tier_internal.h"
 
-#define MAX_CHUNKS (1u << 22) /* 2^32 units */
+#define MAX_CHUNKS (PLACE_FREE / CHUNK_UNITS)
 
 /* --- tables --- */
 
 static size_t place_bytes(const struct tier *t)
-{
-	return page_round_up((size_t)t->max_entries * sizeof(uint32_t));
-}
-
-static size_t checksum_bytes(const struct tier *t)
 {
 	return page_round_up((size_t)t->max_entries * sizeof(uint32_t));
 }
@@ -56,9 +51,8 @@ struct tier *tier_open(struct swap *s)
 	for (uint32_t i = 0; i < NR_BUCKETS; i++)
 		t->memory[i] = t->disk[i] = (struct chunk_head){NONE, NONE};
 	t->place = meta_map(place_bytes(t));
-	t->checksum = meta_map(checksum_bytes(t));
 	t->chunk = meta_map(chunk_bytes(t));
-	if (t->place && t->checksum && t->chunk)
+	if (t->place && t->chunk)
 		return t;
 	tier_close(t);
 	return NULL;
@@ -69,7 +63,6 @@ void tier_close(struct tier *t)
 	if (!t)
 		return;
 	meta_unmap(t->place, place_bytes(t));
-	meta_unmap(t->checksum, checksum_bytes(t));
 	meta_unmap(t->chunk, chunk_bytes(t));
 	meta_unmap(t, page_round_up(sizeof(*t)));
 }
@@ -78,7 +71,7 @@ void tier_close(struct tier *t)
 
 bool entry_is_live_locked(struct tier *t, uint32_t i, uint32_t unit, const struct entry_head *e)
 {
-	ensure(e->magic == ENTRY_MAGIC && e->entry < t->max_entries);
+	ensure(e->serial == t->chunk[i].serial && e->entry < t->max_entries);
 	return t->place[e->entry] == i * CHUNK_UNITS + unit;
 }
 
@@ -89,10 +82,14 @@ bool append_locked(struct tier *t, const struct entry_head *from)
 	if (t->open == NONE || t->chunk[t->open].fill + units > CHUNK_UNITS)
 		return false;
 	struct chunk *c = &t->chunk[t->open];
-	if (!c->live && !c->nr_pins)
+	if (!c->live && !c->nr_pins) {
 		c->fill = c->nr = 0;
-	memcpy(
-	    segment_addr(t->room, c->segment) + c->fill * UNIT, from, sizeof(*from) + from->bytes);
+		c->serial = serial_next_locked(t);
+	}
+	struct entry_head *to =
+	    (struct entry_head *)(segment_addr(t->room, c->segment) + c->fill * UNIT);
+	memcpy(to, from, sizeof(*from) + from->bytes);
+	to->serial = c->serial;
 	t->place[from->entry] = t->open * CHUNK_UNITS + c->fill;
 	c->fill = (uint16_t)(c->fill + units);
 	c->nr++;
@@ -105,7 +102,7 @@ static uint32_t entry_new_locked(struct tier *t)
 	uint32_t entry = t->free_entry;
 
 	if (entry != NONE)
-		t->free_entry = t->checksum[entry];
+		t->free_entry = t->place[entry] == NONE ? NONE : t->place[entry] & ~PLACE_FREE;
 	else if (t->nr_fresh_entries < t->max_entries)
 		entry = t->nr_fresh_entries++;
 	else
@@ -116,8 +113,7 @@ static uint32_t entry_new_locked(struct tier *t)
 
 static void entry_release_locked(struct tier *t, uint32_t entry)
 {
-	t->place[entry] = NONE;
-	t->checksum[entry] = t->free_entry;
+	t->place[entry] = PLACE_FREE | t->free_entry;
 	t->free_entry = entry;
 	t->nr_entries--;
 }
@@ -139,7 +135,7 @@ static bool entry_leave_locked(struct tier *t, uint32_t entry)
 bool tier_free(struct tier *t, uint32_t entry)
 {
 	lock_acquire(&t->lock);
-	ensure(entry < t->nr_fresh_entries && t->place[entry] != NONE);
+	ensure(entry < t->nr_fresh_entries && !(t->place[entry] & PLACE_FREE));
 	bool is_last = entry_leave_locked(t, entry);
 	entry_release_locked(t, entry);
 	lock_release(&t->lock);
@@ -162,13 +158,12 @@ static struct swap_ref entry_ref(struct tier *t, uint32_t entry)
 }
 
 /* Put the compressed page at @e in; its number is still to be given. */
-static int entry_put(struct tier *t, struct entry_head *e, uint64_t checksum)
+static int entry_put(struct tier *t, struct entry_head *e)
 {
 	for (int nr_tries = 0; nr_tries < 8; nr_tries++) {
 		lock_acquire(&t->lock);
 		e->entry = entry_new_locked(t);
 		if (e->entry != NONE && append_locked(t, e)) {
-			t->checksum[e->entry] = checksum_half(checksum);
 			lock_release(&t->lock);
 			return 0;
 		}
@@ -182,13 +177,13 @@ static int entry_put(struct tier *t, struct entry_head *e, uint64_t checksum)
 	return -EAGAIN;
 }
 
-static bool compress_page(struct room *r, const void *page, struct entry_head *ret)
+static bool compress_page(struct room *r, const struct swap_page *page, struct entry_head *ret)
 {
 	struct codec_state *state = state_take(r);
-	uint32_t bytes = room_compress(r, state, page);
+	uint32_t bytes = room_compress(r, state, page->buf);
 	if (bytes) {
 		ret->bytes = (uint16_t)bytes;
-		ret->magic = ENTRY_MAGIC;
+		ret->checksum = checksum_half(page->checksum);
 		memcpy(ret + 1, state->out, bytes);
 	}
 	state_give(state);
@@ -205,9 +200,9 @@ void tier_store(struct tier *t, struct swap_page *pages, uint32_t nr)
 		pages[i].result = -EAGAIN;
 		if (is_off ? !room_should_sample(t->room) : is_full || !room_should_try(t->room))
 			continue;
-		if (!compress_page(t->room, pages[i].buf, e) || is_off)
+		if (!compress_page(t->room, &pages[i], e) || is_off)
 			continue;
-		if (entry_put(t, e, pages[i].checksum)) {
+		if (entry_put(t, e)) {
 			is_full = true;
 			continue;
 		}
@@ -238,23 +233,22 @@ static const struct entry_head *pin_in_memory(struct tier *t, uint32_t entry, ui
 	return e;
 }
 
-static int expand(struct tier *t, const struct entry_head *e, struct swap_page *page)
+static bool expand(
+    struct tier *t, const struct chunk *c, const struct entry_head *e, struct swap_page *page)
 {
-	uint32_t entry = ref_entry(page->ref);
-
-	if (e->magic != ENTRY_MAGIC || e->entry != entry || e->bytes > CODEC_MAX_BYTES ||
-	    !room_expand(t->room, e + 1, e->bytes, page->buf))
-		return -EBADMSG;
+	if (e->serial != c->serial || e->entry != ref_entry(page->ref) ||
+	    e->bytes > CODEC_MAX_BYTES || !room_expand(t->room, e + 1, e->bytes, page->buf))
+		return false;
 	page->checksum = page_checksum(page->buf);
-	return checksum_half(page->checksum) == t->checksum[entry] ? 0 : -EBADMSG;
+	return checksum_half(page->checksum) == e->checksum;
 }
 
-int tier_expand(struct tier *t, const struct entry_head *e, struct swap_page *page)
+void tier_expand(
+    struct tier *t, const struct chunk *c, const struct entry_head *e, struct swap_page *page)
 {
-	page->result = expand(t, e, page);
+	page->result = expand(t, c, e, page) ? 0 : -EBADMSG;
 	if (page->result)
 		atomic_fetch_add_explicit(&t->s->checksum_errors, 1, memory_order_relaxed);
-	return page->result;
 }
 
 uint32_t tier_read_memory(struct tier *t, struct swap_page *pages, uint32_t nr)
@@ -271,9 +265,9 @@ uint32_t tier_read_memory(struct tier *t, struct swap_page *pages, uint32_t nr)
 			continue;
 		}
 		pages[i].from = SWAP_FROM_TIER;
-		tier_expand(t, e, &pages[i]);
-		lock_acquire(&t->lock);
 		struct chunk *c = &t->chunk[chunk];
+		tier_expand(t, c, e, &pages[i]);
+		lock_acquire(&t->lock);
 		c->nr_back_hits += c->nr_back_hits < c->nr_back;
 		chunk_unpin_locked(t, chunk);
 		lock_release(&t->lock);

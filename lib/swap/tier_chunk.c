@@ -104,6 +104,12 @@ void chunk_set_list_locked(struct tier *t, uint32_t i, enum chunk_list list)
 
 /* --- chunks --- */
 
+uint16_t serial_next_locked(struct tier *t)
+{
+	t->last_serial = (uint16_t)(t->last_serial % UINT16_MAX + 1);
+	return t->last_serial;
+}
+
 /* Return: an unused chunk, now LIST_OPEN with memory @segment, or NONE. */
 uint32_t chunk_new_locked(struct tier *t, uint32_t segment)
 {

@@ -10,7 +10,9 @@
 
 #define NONE UINT32_MAX
 
-#define UNIT           32u /* entries begin at multiples of this: places fit 32 bits up to 128 GiB */
+#define PLACE_FREE 0x80000000u /* with NONE: the last free one */
+
+#define UNIT           32u /* entries begin at multiples of this: places fit 31 bits up to 64 GiB */
 #define CHUNK_UNITS    (CHUNK_BYTES / UNIT)
 #define UNITS_PER_PAGE (PAGE_BYTES / UNIT)
 #define NR_BUCKETS     5u /* of chunks by what is alive in them: chunk_bucket() */
@@ -18,13 +20,14 @@
 #define MAX_GROUP      8u /* chunks read or written by one transfer */
 #define MAX_ENTRIES    64u
 
+/* What one chunk had of an entry at some time is told from what another one has by `serial`, and a
+ * damaged page by its checksum: together they tell a write that was lost. */
 struct entry_head {
 	uint32_t entry;
-	uint16_t bytes; /* of the compressed page behind */
-	uint16_t magic;
+	uint16_t bytes;    /* of the compressed page behind */
+	uint16_t serial;   /* the chunk's; not 0 */
+	uint32_t checksum; /* of the page, half of it */
 };
-
-#define ENTRY_MAGIC 0x7a70u
 
 enum chunk_list {
 	LIST_FREE, /* not in use */
@@ -52,6 +55,7 @@ struct chunk {
 	uint16_t nr;              /* entries put in */
 	uint16_t live;            /* of them, not freed */
 	uint16_t nr_pins;         /* somebody reads or writes it without the lock */
+	uint16_t serial;          /* another one whenever it is filled or squeezed anew; not 0 */
 	uint16_t nr_back;         /* came back from disk with another one; 0: no longer counted */
 	uint16_t nr_back_hits;    /* reads since, up to that: each would have been one from disk */
 	uint8_t list;             /* enum chunk_list */
@@ -68,16 +72,15 @@ struct tier {
 	uint32_t max_entries;
 	struct slot_share *live; /* [const] detached: the slots that are still needed; else NULL */
 
-	struct lock lock;   /* rank LOCK_TIER */
-	uint32_t *place;    /* [lock] of entries: chunk * CHUNK_UNITS + unit, or NONE: free */
-	uint32_t *checksum; /* [owner: who has the entry] of the page, half of it; free: the next
-	                       free one */
+	struct lock lock; /* rank LOCK_TIER */
+	uint32_t *place;  /* [lock] of entries: chunk * CHUNK_UNITS + unit, or PLACE_FREE | next */
 	uint32_t free_entry, nr_fresh_entries; /* [lock] */
 	uint32_t nr_entries;                   /* [lock] in use */
 
 	struct chunk *chunk;                  /* [lock] */
 	uint32_t free_chunk, nr_fresh_chunks; /* [lock] */
 	uint32_t open;                        /* [lock] being filled, or NONE */
+	uint16_t last_serial;                 /* [lock] */
 	struct chunk_head age;                /* [lock] chunks in memory and closed, oldest first */
 	struct chunk_head memory[NR_BUCKETS]; /* [lock] those of them with much that is dead */
 	struct chunk_head disk[NR_BUCKETS];   /* [lock] ... of those on disk only */
@@ -104,6 +107,8 @@ static inline uint32_t entry_units(const struct entry_head *e)
 
 /* An unused chunk, now LIST_OPEN with memory @segment. [lock] Return: NONE: all are in use. */
 uint32_t chunk_new_locked(struct tier *t, uint32_t segment);
+/* For a chunk that is filled or squeezed anew. [lock] */
+uint16_t serial_next_locked(struct tier *t);
 /* The chunk is in no list, and has neither memory nor a place on disk: it is unused. [lock] */
 void chunk_release_locked(struct tier *t, uint32_t i);
 void chunk_set_list_locked(struct tier *t, uint32_t i, enum chunk_list list);
@@ -139,8 +144,9 @@ uint32_t tier_spare_segment(struct tier *t);
 bool append_locked(struct tier *t, const struct entry_head *from);
 /* Whether @unit of chunk @i has a live entry. [lock] */
 bool entry_is_live_locked(struct tier *t, uint32_t i, uint32_t unit, const struct entry_head *e);
-/* @e: the page's entry, wherever it was read from. Sets and returns page->result. */
-int tier_expand(struct tier *t, const struct entry_head *e, struct swap_page *page);
+/* @e: the page's entry, wherever it was read from; @c: its chunk, pinned. Sets page->result. */
+void tier_expand(
+    struct tier *t, const struct chunk *c, const struct entry_head *e, struct swap_page *page);
 
 /* --- tier_io.c --- */
 

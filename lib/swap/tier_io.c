@@ -301,7 +301,7 @@ static void finish_page(struct tier *t, struct read_group *g, struct swap_page *
 	atomic_fetch_add_explicit(&t->room->disk_reads, 1, memory_order_relaxed);
 	/* Its length comes from the disk, too. */
 	if (at + sizeof(*e) + e->bytes <= g->p.iov[k].iov_len)
-		tier_expand(t, e, page);
+		tier_expand(t, &t->chunk[g->chunk[k]], e, page);
 	else
 		page->result = -EBADMSG;
 }
@@ -393,7 +393,8 @@ static bool read_whole(
 	return_chunk(t, i, segment);
 	uint32_t unit = t->place[ref_entry(page->ref)] % CHUNK_UNITS;
 	page->from = SWAP_FROM_PACKED;
-	tier_expand(t, (const struct entry_head *)((char *)iov.iov_base + unit * UNIT), page);
+	tier_expand(
+	    t, &t->chunk[i], (const struct entry_head *)((char *)iov.iov_base + unit * UNIT), page);
 	atomic_fetch_add_explicit(&t->room->disk_reads, 1, memory_order_relaxed);
 	is_done = true;
 out_unpin:
@@ -477,7 +478,7 @@ bool tier_clean_one(struct tier *t)
 		const struct entry_head *e = (const struct entry_head *)(desk + unit * UNIT);
 
 		/* What lies behind the last entry is of no kind. */
-		if (e->magic != ENTRY_MAGIC || e->bytes > CODEC_MAX_BYTES ||
+		if (e->serial != t->chunk[i].serial || e->bytes > CODEC_MAX_BYTES ||
 		    unit * UNIT + sizeof(*e) + e->bytes > iov.iov_len)
 			break;
 		if (rescue(t, i, unit, e))

@@ -16,6 +16,7 @@ static void squeeze_locked(struct tier *t, uint32_t i)
 	struct chunk *c = &t->chunk[i];
 	char *base = segment_addr(t->room, c->segment);
 	uint32_t fill = c->fill, to = 0, nr = 0, units;
+	uint16_t serial = serial_next_locked(t);
 
 	ensure(!c->nr_pins);
 	chunk_note_back_locked(t, i, false);
@@ -26,12 +27,14 @@ static void squeeze_locked(struct tier *t, uint32_t i)
 		units = entry_units(e);
 		if (!entry_is_live_locked(t, i, unit, e))
 			continue;
+		e->serial = serial;
 		t->place[e->entry] = i * CHUNK_UNITS + to;
 		memmove(base + to * UNIT, e, sizeof(*e) + e->bytes);
 		to += units;
 		nr++;
 	}
 	ensure(nr == c->live);
+	c->serial = serial;
 	c->fill = (uint16_t)to;
 	c->nr = (uint16_t)nr;
 	chunk_set_list_locked(t, i, LIST_OPEN);

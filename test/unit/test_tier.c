@@ -421,6 +421,69 @@ Test(tier, faults_of_the_disk)
 	close_tier();
 }
 
+static const struct swap_backend_ops *kept_ops;
+static uint64_t loses; /* one write in so many */
+
+/* The disk says that it has written, and has not. */
+static int lossy_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t nr)
+{
+	static uint64_t rng = 11;
+	int err = 0;
+
+	for (uint32_t i = 0; i < nr; i++)
+		if (ios[i].is_write && loses && rnd(&rng) % loses == 0)
+			ios[i].result = 0;
+		else if (kept_ops->transfer(b, &ios[i], 1))
+			err = ios[i].result;
+	return err;
+}
+
+static struct swap_backend *make_lossy(struct swap_backend *b)
+{
+	static struct swap_backend_ops ops;
+
+	faulty = backend_faulty_open(b);
+	kept_ops = faulty->ops;
+	ops = *kept_ops;
+	ops.transfer = lossy_transfer;
+	faulty->ops = &ops;
+	return faulty;
+}
+
+/* What is in its place was written there before: whole, entries of the same numbers and lengths. */
+Test(tier, a_lost_write_is_an_error_never_data)
+{
+	struct swap_page pages[BATCH];
+	char *mem = pages_new(BATCH);
+	uint32_t nr_lost = 0;
+
+	swap_wrap_backend = make_lossy;
+	open_tier_of("lz4", 32 * PAGE_BYTES);
+	for (uint64_t round = 0; round < 40; round++) {
+		loses = round < 4 ? 0 : 2;
+		swap_tier_share(swap, 64);
+		for (uint64_t i = 0; i < BATCH; i++) /* 1 KiB each */
+			pages[i] = page_of(mem + i * PAGE_BYTES, (round * BATCH + i + 1) * 8 + 2);
+		swap_write(swap, pages, BATCH);
+		swap_tier_share(swap, 0);
+		while (swap_tier_trim(swap))
+			;
+		for (uint64_t i = BATCH; i-- > 0;) {
+			cr_assert_eq(pages[i].result, 0);
+			swap_read(swap, &pages[i], 1, SWAP_SLEEP);
+			if (pages[i].result)
+				nr_lost++;
+			else
+				expect_page(pages[i].buf, (round * BATCH + i + 1) * 8 + 2);
+			swap_free(swap, pages[i].ref);
+		}
+	}
+	cr_expect_gt(nr_lost, 5 * BATCH);
+	cr_expect_lt(nr_lost, 36 * BATCH);
+	expect_empty();
+	close_tier();
+}
+
 /* Pages that do not compress never come into the tier, and soon are hardly tried. */
 Test(tier, incompressible, .init = open_tier, .fini = close_tier)
 {
