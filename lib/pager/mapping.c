@@ -43,6 +43,8 @@ static bool has_reading(uintptr_t start, uintptr_t end)
 	return false;
 }
 
+static bool has_discarded; /* [map_lock] since mapping_begin() */
+
 uint64_t mapping_begin(uintptr_t start, uintptr_t end)
 {
 	uint64_t mask = sys_signals_block(false);
@@ -62,7 +64,12 @@ uint64_t mapping_begin(uintptr_t start, uintptr_t end)
 
 long mapping_end(uint64_t mask, long result)
 {
+	bool do_drop = has_discarded;
+
+	has_discarded = false;
 	rwlock_write_done(&pg.map_lock);
+	if (do_drop)
+		swap_tier_drop_dead(pg.swap);
 	pager_publish(false);
 	pager_leave();
 	sys_signals_restore(mask);
@@ -173,6 +180,7 @@ uint32_t mapping_discard(uintptr_t start, uintptr_t end)
 {
 	uint32_t nr_places = 0;
 
+	has_discarded = true;
 	mapping_each_page(start, end, discard_page, &nr_places);
 	return nr_places;
 }

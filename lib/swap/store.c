@@ -654,6 +654,12 @@ uint32_t swap_tier_trim(struct swap *s)
 	return tier_trim(s->tier, TRIM_CHUNKS);
 }
 
+void swap_tier_drop_dead(struct swap *s)
+{
+	if (atomic_load(&s->file_state) == FILE_OPEN && s->tier)
+		tier_drop_dead(s->tier);
+}
+
 void swap_tier_offers(struct swap *s, bool do_pay)
 {
 	if (s->room)

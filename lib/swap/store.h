@@ -98,6 +98,9 @@ void swap_tier_share(struct swap *s, uint32_t nr_pages);
 /* Bring it down to its share, and give back what freed pages took up there: some of it. Return:
  * pages given back. Context: fault, no lock held; may write. */
 uint32_t swap_tier_trim(struct swap *s);
+/* Many pages were freed: give back what they took up there, but for a quarter of it at most.
+ * Context: fault, no lock held; does not wait. */
+void swap_tier_drop_dead(struct swap *s);
 
 /*
  * Pages that are in swap at `ref` already: take copies into the tier, instead of those. Result 0:

@@ -210,6 +210,24 @@ static bool has_waste(struct tier *t)
 	return has;
 }
 
+static bool has_dead(struct tier *t)
+{
+	lock_acquire(&t->lock);
+	bool has = find_sparse_locked(t, 1) != NONE;
+	lock_release(&t->lock);
+	return has;
+}
+
+void tier_drop_dead(struct tier *t)
+{
+	while (has_dead(t)) {
+		uint32_t segment = empty_sparse(t);
+
+		if (segment != NONE)
+			segment_give(t->room, segment);
+	}
+}
+
 uint32_t tier_trim(struct tier *t, uint32_t max_chunks)
 {
 	uint32_t nr = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What MADV_FREE and MADV_DONTNEED take is back when they return: no frame and no slot belongs to
- * those pages any more, and the kernel has none of them. (Not looked at: memory of the compressed
- * tier, which it keeps for other pages.)
+ * those pages any more, and the kernel has none of them; the compressed tier has at most the chunk
+ * that it is filling.
  *
  *     at_once ENGINE CODEC
  */
@@ -12,6 +12,7 @@
 
 #include "alone.h"
 #include "check.h"
+#include "swap/room.h"
 
 #define RAM_PAGES 2048u
 #define NR_PAGES  (2 * RAM_PAGES)
@@ -21,7 +22,7 @@ static uint64_t (*area)[WORDS];
 
 struct taken {
 	uint32_t frames, resident, mapped; /* pages: in frames, as mincore has it, as the kernel */
-	uint64_t swap_bytes;
+	uint64_t swap_bytes, tier_bytes;
 };
 
 static uint32_t nr_set(const unsigned char *vec, uint32_t nr)
@@ -44,6 +45,7 @@ static struct taken look(uint32_t first, uint32_t end)
 
 	swap_stats(pg.swap, &s);
 	t.swap_bytes = s.used_bytes;
+	t.tier_bytes = s.tier_bytes;
 	CHECK(pager_mincore(at, bytes, vec) == 0);
 	t.resident = nr_set(vec, end - first);
 	CHECK(sys_call3(SYS_mincore, (long)at, (long)bytes, (long)vec) == 0);
@@ -97,7 +99,7 @@ static void try(int advice)
 	give_back(half, NR_PAGES, advice);
 	now = look(0, NR_PAGES);
 	CHECK(now.resident == 0 && now.mapped == 0 && now.frames == 0);
-	CHECK(now.swap_bytes == 0);
+	CHECK(now.swap_bytes == 0 && now.tier_bytes <= CHUNK_BYTES);
 	pager_check();
 	for (uint32_t i = 0; i < NR_PAGES; i += 5)
 		CHECK(area[i][i % WORDS] == 0);
