@@ -98,7 +98,7 @@ void swap_tier_share(struct swap *s, uint32_t nr_pages);
 /* Bring it down to its share, and give back what freed pages took up there: some of it. Return:
  * pages given back. Context: fault, no lock held; may write. */
 uint32_t swap_tier_trim(struct swap *s);
-/* Many pages were freed: give back what they took up there, but for a quarter of it at most.
+/* Many pages were freed: give back what they took up there, until no chunk is more than half dead.
  * Context: fault, no lock held; does not wait. */
 void swap_tier_drop_dead(struct swap *s);
 

@@ -75,8 +75,8 @@ bool tier_free(struct tier *t, uint32_t entry);
  */
 uint32_t tier_trim(struct tier *t, uint32_t max_chunks);
 
-/* Give back the memory of chunks of which a quarter at most is alive, for which these move
- * together. Context: fault, no lock held; does not wait. */
+/* Give back memory until no chunk is more than half dead; what is alive in them moves together.
+ * Context: fault, no lock held; does not wait. */
 void tier_drop_dead(struct tier *t);
 
 /* Before a fork: all entries are on disk afterwards. Return: 0 or -errno. Nobody else is inside. */

@@ -62,6 +62,7 @@ struct chunk {
 	uint8_t bucket;           /* NR_BUCKETS: none */
 	bool is_writing;
 	bool is_coming; /* being read from disk, whole */
+	bool is_bad;    /* could not be read to the end, to clean it: left where it is */
 };
 
 /* The tables of one store. */

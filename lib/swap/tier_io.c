@@ -427,7 +427,8 @@ static uint32_t pin_sparse(struct tier *t, struct swap_io *io, struct iovec *iov
 
 	lock_acquire(&t->lock);
 	for (uint32_t b = 0; b < 2 && i == NONE; b++)
-		for (i = t->disk[b].first; i != NONE && t->chunk[i].nr_pins;)
+		for (i = t->disk[b].first;
+		     i != NONE && (t->chunk[i].nr_pins || t->chunk[i].is_bad);)
 			i = t->chunk[i].sparse.next;
 	if (i != NONE) {
 		struct chunk *c = &t->chunk[i];
@@ -466,7 +467,7 @@ bool tier_clean_one(struct tier *t)
 	struct swap_io io = {.nr_iov = 1, .iov = &iov};
 	char *desk;
 	uint32_t i = pin_sparse(t, &io, &iov), unit = 0;
-	bool ok = false;
+	bool ok = false, has_room = true;
 
 	if (i == NONE)
 		return false;
@@ -481,12 +482,14 @@ bool tier_clean_one(struct tier *t)
 		if (e->serial != t->chunk[i].serial || e->bytes > CODEC_MAX_BYTES ||
 		    unit * UNIT + sizeof(*e) + e->bytes > iov.iov_len)
 			break;
-		if (rescue(t, i, unit, e))
+		has_room = !rescue(t, i, unit, e);
+		if (!has_room)
 			break;
 		unit += (uint32_t)(sizeof(*e) + e->bytes + UNIT - 1) / UNIT;
 	}
 	lock_acquire(&t->lock);
 	ok = !t->chunk[i].live;
+	t->chunk[i].is_bad = !ok && has_room;
 	if (!ok)
 		chunk_rebucket_locked(t, i);
 	chunk_unpin_locked(t, i);

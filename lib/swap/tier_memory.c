@@ -210,17 +210,18 @@ static bool has_waste(struct tier *t)
 	return has;
 }
 
-static bool has_dead(struct tier *t)
+/* Some chunk that nobody uses is at most half alive. */
+static bool has_idle_waste(struct tier *t)
 {
 	lock_acquire(&t->lock);
-	bool has = find_sparse_locked(t, 1) != NONE;
+	bool has = find_sparse_locked(t, 2) != NONE;
 	lock_release(&t->lock);
 	return has;
 }
 
 void tier_drop_dead(struct tier *t)
 {
-	while (has_dead(t)) {
+	while (has_idle_waste(t)) {
 		uint32_t segment = empty_sparse(t);
 
 		if (segment != NONE)

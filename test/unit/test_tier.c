@@ -484,6 +484,63 @@ Test(tier, a_lost_write_is_an_error_never_data)
 	close_tier();
 }
 
+/* Pages of 1 KiB, 31 to a chunk. */
+static void write_some(struct swap_page *pages, uint32_t from, uint32_t to, char *buf)
+{
+	for (uint32_t i = from; i < to; i++) {
+		pages[i] = page_of(buf, (i + 1) * 8 + 2);
+		swap_write(swap, &pages[i], 1);
+		cr_assert_eq(pages[i].result, 0);
+	}
+}
+
+/* Sparse chunks on disk are cleaned, though some of them are not what was written. */
+Test(tier, a_bad_chunk_does_not_stop_cleaning)
+{
+	enum { NR_OLD = 4000, NR = 4600, KEPT = 25 };
+	static struct swap_page pages[NR];
+	char *mem = pages_new(1);
+	struct swap_stats s;
+
+	swap_wrap_backend = make_lossy;
+	open_tier();
+	swap_tier_share(swap, 64);
+	write_some(pages, 0, 300, mem);
+	loses = 1;
+	write_some(pages, 300, 700, mem);
+	loses = 0;
+	write_some(pages, 700, NR_OLD, mem);
+	/* One or two in each chunk are left. */
+	for (uint32_t i = 0; i < NR_OLD; i++)
+		if (i % KEPT)
+			swap_free(swap, pages[i].ref);
+	/* Each chunk that is written has one cleaned, down to as many as there are others, and 32.
+	 */
+	write_some(pages, NR_OLD, NR, mem);
+	for (uint32_t round = 0; round < 10; round++)
+		for (uint32_t i = NR_OLD; i < NR; i++) {
+			swap_free(swap, pages[i].ref);
+			write_some(pages, i, i + 1, mem);
+		}
+	swap_stats(swap, &s);
+	cr_expect_lt(s.used_bytes / PAGE_BYTES, 90 * 8, "%llu", (unsigned long long)s.used_bytes);
+	uint32_t nr_bad = 0;
+	for (uint32_t i = 0; i < NR; i++) {
+		if (i < NR_OLD && i % KEPT)
+			continue;
+		pages[i].buf = mem;
+		swap_read(swap, &pages[i], 1, SWAP_SLEEP);
+		nr_bad += pages[i].result != 0;
+		if (!pages[i].result)
+			expect_page(mem, (i + 1) * 8 + 2);
+		swap_free(swap, pages[i].ref);
+	}
+	cr_expect_gt(nr_bad, 0);
+	cr_expect_leq(nr_bad, 2 * 400 / KEPT);
+	expect_empty();
+	close_tier();
+}
+
 /* Pages that do not compress never come into the tier, and soon are hardly tried. */
 Test(tier, incompressible, .init = open_tier, .fini = close_tier)
 {
