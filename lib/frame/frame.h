@@ -40,7 +40,7 @@ enum frame_flag {
 struct frame {
 	_Atomic uint64_t vpn;  /* [L1 lock of that page] */
 	struct swap_ref ref;   /* [L1 lock] the clean copy, or none ... */
-	uint64_t checksum;     /* [L1 lock] ... and its checksum, once it was read */
+	uint64_t checksum;     /* [owner: who reads it; then const] ... and its checksum */
 	uint32_t buf;          /* [L1 lock] pool buffer, or BUF_NONE */
 	uint32_t next;         /* [frame lock] free list, write queue */
 	uint32_t stamp;        /* [policy lock] which insertion or touch was its last */
