@@ -35,6 +35,7 @@ static void squeeze_locked(struct tier *t, uint32_t i)
 	}
 	ensure(nr == c->live);
 	c->serial = serial;
+	c->is_bad = false;
 	c->fill = (uint16_t)to;
 	c->nr = (uint16_t)nr;
 	chunk_set_list_locked(t, i, LIST_OPEN);
@@ -201,17 +202,8 @@ static uint32_t drop_oldest(struct tier *t)
 	return segment;
 }
 
-/* Some chunk is at most half alive. */
-static bool has_waste(struct tier *t)
-{
-	lock_acquire(&t->lock);
-	bool has = t->memory[0].first != NONE || t->memory[1].first != NONE;
-	lock_release(&t->lock);
-	return has;
-}
-
 /* Some chunk that nobody uses is at most half alive. */
-static bool has_idle_waste(struct tier *t)
+static bool has_waste(struct tier *t)
 {
 	lock_acquire(&t->lock);
 	bool has = find_sparse_locked(t, 2) != NONE;
@@ -221,7 +213,7 @@ static bool has_idle_waste(struct tier *t)
 
 void tier_drop_dead(struct tier *t)
 {
-	while (has_idle_waste(t)) {
+	while (has_waste(t)) {
 		uint32_t segment = empty_sparse(t);
 
 		if (segment != NONE)
