@@ -24,19 +24,32 @@ static void on_fault(int signal, void *info_, void *context)
 }
 
 /* Start the pager and serve this process's faults. Return: done; else it has said why not. */
-static bool start_alone(struct pager_config *config, const char *engine, const char *reclaim)
+static bool start_alone(const char *engine, const char *reclaim, uint32_t ram_pages,
+    const char *policy, const char *compress)
 {
+	struct pager_config config = {.ram_bytes = ram_pages * PAGE_BYTES,
+	    .min_map_bytes = PAGE_BYTES,
+	    .swap_dir = "/var/tmp"};
 	char why[256];
 
-	strcpy(config->engine, engine);
-	strcpy(config->reclaim, reclaim);
-	if (sys_gate_map() || pager_start(config, why, sizeof(why))) {
+	strcpy(config.engine, engine);
+	strcpy(config.reclaim, reclaim);
+	strcpy(config.policy, policy);
+	strcpy(config.compress, compress);
+	if (sys_gate_map() || pager_start(&config, why, sizeof(why))) {
 		fprintf(stderr, "no pager: %s\n", why);
 		return false;
 	}
 	sys_signal_install(SIGBUS, on_fault, ~0ull, 0, NULL);
 	sys_signal_install(SIGSEGV, on_fault, ~0ull, 0, NULL);
 	return true;
+}
+
+/* Nothing is queued to be written, or being written, when this returns. */
+static inline void settle_alone(void)
+{
+	reclaim_stop();
+	reclaim_go_on();
 }
 
 /* Managed memory. */

@@ -68,13 +68,6 @@ static void read_some(void)
 		CHECK(area[i * 1031 % NR_PAGES][0]);
 }
 
-/* Nothing is queued to be written, or being written: that would be given back when it is done. */
-static void settle(void)
-{
-	reclaim_stop();
-	reclaim_go_on();
-}
-
 static void give_back(uint32_t first, uint32_t end, int advice)
 {
 	CHECK(pager_madvise((uintptr_t)area[first], (end - first) * PAGE_BYTES, advice) == 0);
@@ -86,7 +79,7 @@ static void try(int advice)
 
 	fill();
 	read_some();
-	settle();
+	settle_alone(); /* else some would be given back when it is written */
 	struct taken all = look(0, NR_PAGES), rest = look(half, NR_PAGES);
 	CHECK(all.frames == all.resident && all.frames > RAM_PAGES / 2);
 	CHECK(all.swap_bytes > RAM_PAGES / 4 * PAGE_BYTES);
@@ -107,15 +100,9 @@ static void try(int advice)
 
 int main(int argc, char **argv)
 {
-	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
-	    .min_map_bytes = PAGE_BYTES,
-	    .swap_dir = "/var/tmp",
-	    .policy = "gclock"};
-
 	if (argc < 3)
 		return 2;
-	strcpy(config.compress, argv[2]);
-	if (!start_alone(&config, argv[1], "inline"))
+	if (!start_alone(argv[1], "inline", RAM_PAGES, "gclock", argv[2]))
 		return 2;
 	area = map_alone(NR_PAGES * PAGE_BYTES);
 	try(MADV_DONTNEED);

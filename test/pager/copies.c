@@ -52,14 +52,9 @@ static bool expect(const char *what, uint64_t *at, bool want_most)
 
 int main(int argc, char **argv)
 {
-	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
-	    .min_map_bytes = PAGE_BYTES,
-	    .swap_dir = "/var/tmp",
-	    .policy = "gclock",
-	    .compress = "lz4"};
 	bool is_good;
 
-	if (argc < 3 || !start_alone(&config, argv[1], argv[2]))
+	if (argc < 3 || !start_alone(argv[1], argv[2], RAM_PAGES, "gclock", "lz4"))
 		return 2;
 	uint64_t *at = map_alone(NR_PAGES * PAGE_BYTES);
 	for (int i = 0; i < 4; i++)

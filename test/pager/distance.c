@@ -62,15 +62,11 @@ static int check(const char *what, bool is_good)
 
 int main(int argc, char **argv)
 {
-	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
-	    .min_map_bytes = PAGE_BYTES,
-	    .swap_dir = "/var/tmp",
-	    .policy = "fifo"};
 	uint32_t nr = 3 * RAM_PAGES;
 
 	if (argc < 3)
 		return 2;
-	if (!start_alone(&config, argv[1], argv[2]))
+	if (!start_alone(argv[1], argv[2], RAM_PAGES, "fifo", "auto"))
 		return 1;
 	real = pg.policy_ops;
 	spy = *real;

@@ -77,13 +77,7 @@ static uint64_t nr_incompressible(void)
 
 int main(int argc, char **argv)
 {
-	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
-	    .min_map_bytes = PAGE_BYTES,
-	    .swap_dir = "/var/tmp",
-	    .policy = "gclock",
-	    .compress = "auto"};
-
-	if (argc < 2 || !start_alone(&config, argv[1], "auto"))
+	if (argc < 2 || !start_alone(argv[1], "auto", RAM_PAGES, "gclock", "auto"))
 		return 2;
 	packable = map_alone(NR_PAGES * PAGE_BYTES);
 	other = map_alone(NR_PAGES * PAGE_BYTES);

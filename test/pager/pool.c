@@ -53,13 +53,8 @@ int main(int argc, char **argv)
 {
 	if (argc > 3)
 		ram = (uint32_t)atoi(argv[3]);
-	struct pager_config config = {.ram_bytes = ram * PAGE_BYTES,
-	    .min_map_bytes = PAGE_BYTES,
-	    .swap_dir = "/var/tmp",
-	    .policy = "gclock",
-	    .compress = "off"};
 
-	if (argc < 3 || !start_alone(&config, argv[1], argv[2]))
+	if (argc < 3 || !start_alone(argv[1], argv[2], ram, "gclock", "off"))
 		return 2;
 	pg.touch_ns = 1500; /* whatever machine this is: where faults are dear, batches stay long */
 	nr_hot = ram / 10 * 9;

@@ -54,13 +54,7 @@ static uint64_t best_scan(bool is_write)
 
 int main(int argc, char **argv)
 {
-	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
-	    .min_map_bytes = PAGE_BYTES,
-	    .swap_dir = "/var/tmp",
-	    .policy = "gclock",
-	    .compress = "off"};
-
-	if (argc < 2 || !start_alone(&config, argv[1], "auto"))
+	if (argc < 2 || !start_alone(argv[1], "auto", RAM_PAGES, "gclock", "off"))
 		return 2;
 	area = map_alone(NR_PAGES * PAGE_BYTES);
 	scan(true);

@@ -136,14 +136,9 @@ static bool counts_agree(const struct tally *t)
 
 int main(int argc, char **argv)
 {
-	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
-	    .min_map_bytes = PAGE_BYTES,
-	    .swap_dir = "/var/tmp",
-	    .policy = "gclock",
-	    .compress = "off"};
 	struct tally t;
 
-	if (argc < 3 || !start_alone(&config, argv[1], argv[2]))
+	if (argc < 3 || !start_alone(argv[1], argv[2], RAM_PAGES, "gclock", "off"))
 		return 2;
 	area = map_alone(NR_PAGES * PAGE_BYTES);
 	sparse = map_alone(SPARSE_BYTES);

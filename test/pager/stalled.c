@@ -85,23 +85,17 @@ static volatile uint64_t *word(char *area, uint32_t i)
 
 int main(int argc, char **argv)
 {
-	struct pager_config config = {.ram_bytes = RAM_PAGES * PAGE_BYTES,
-	    .min_map_bytes = PAGE_BYTES,
-	    .swap_dir = "/var/tmp",
-	    .policy = "gclock",
-	    .compress = "off"};
 	pthread_t watcher;
 
 	swap_wrap_backend = hold_writes;
-	if (argc < 3 || !start_alone(&config, argv[1], argv[2]))
+	if (argc < 3 || !start_alone(argv[1], argv[2], RAM_PAGES, "gclock", "off"))
 		return 2;
 	old = map_alone(NR_PAGES * PAGE_BYTES);
 	new = map_alone(NR_PAGES * PAGE_BYTES);
 	for (uint32_t round = 0; round < 2; round++)
 		for (uint32_t i = 0; i < NR_PAGES; i++)
 			*word(old, i) = i + round; /* else nothing is to be written */
-	reclaim_stop();
-	reclaim_go_on();
+	settle_alone();
 
 	atomic_store(&is_held, true);
 	CHECK(pthread_create(&watcher, NULL, watch, NULL) == 0);
