@@ -2,6 +2,7 @@
 /* The copy transport; see transport.h. */
 #include "frame/transport.h"
 
+#include <emmintrin.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -122,11 +123,32 @@ static int read_forced(struct transport *t, struct vpn vpn, void *to)
 	return n == (long)PAGE_BYTES ? 0 : -EIO;
 }
 
+/*
+ * Past the caches: the buffer was last read by the thread that writes, and where that one's CPU
+ * shares no cache with this one, having each of its lines handed over takes 1.6 us a page.
+ */
+static void copy_past_caches(void *to, const void *from)
+{
+	__m128i *dst = to;
+	const __m128i *src = from;
+
+	for (size_t i = 0; i < PAGE_BYTES / sizeof(*src); i += 4) {
+		__m128i a = _mm_load_si128(src + i), b = _mm_load_si128(src + i + 1);
+		__m128i c = _mm_load_si128(src + i + 2), d = _mm_load_si128(src + i + 3);
+
+		_mm_stream_si128(dst + i, a);
+		_mm_stream_si128(dst + i + 1, b);
+		_mm_stream_si128(dst + i + 2, c);
+		_mm_stream_si128(dst + i + 3, d);
+	}
+	_mm_sfence();
+}
+
 int transport_read(struct transport *t, struct vpn vpn, void *to, bool no_access)
 {
 	if (no_access)
 		return read_forced(t, vpn, to);
-	memcpy(to, (const void *)vpn_addr(vpn), PAGE_BYTES);
+	copy_past_caches(to, (const void *)vpn_addr(vpn));
 	return 0;
 }
 

@@ -418,15 +418,15 @@ enum step fault_look_try(struct fault *f)
 	return rwlock_read_try(&pg.map_lock) ? look_locked(f) : STEP_BUSY;
 }
 
-void fault_waiting_begins(uint64_t now)
+void fault_waiting_begins(uint64_t now, enum stall_kind kind)
 {
-	stall_begin(&pg.telemetry, engine_faulting_thread(), now);
+	stall_begin(&pg.telemetry, engine_faulting_thread(), now, kind);
 	engine_will_block();
 }
 
-void fault_waiting_ends(uint64_t now)
+void fault_waiting_ends(uint64_t now, enum stall_kind kind)
 {
-	stall_end(&pg.telemetry, engine_faulting_thread(), now);
+	stall_end(&pg.telemetry, engine_faulting_thread(), now, kind);
 }
 
 static _Thread_local bool makes_room __attribute__((tls_model("initial-exec")));
@@ -451,13 +451,13 @@ static void wait_for_page(struct fault *f)
 {
 	uint64_t began = now_ns();
 
-	fault_waiting_begins(began);
+	fault_waiting_begins(began, STALL_READ);
 	if (f->is_in_stream)
 		make_room_ahead();
 	event_wait(page_event(f->vpn), f->ticket);
 	f->was_absent = true;
 	uint64_t now = now_ns();
-	fault_waiting_ends(now);
+	fault_waiting_ends(now, STALL_READ);
 	f->aside_ns += now - began;
 }
 
@@ -466,7 +466,7 @@ static void wait_for_room(struct fault *f, uint32_t nr)
 {
 	uint64_t began = now_ns();
 
-	fault_waiting_begins(began);
+	fault_waiting_begins(began, STALL_ROOM);
 	makes_room = true;
 	if (nr)
 		reclaim_wait(nr);
@@ -474,7 +474,7 @@ static void wait_for_room(struct fault *f, uint32_t nr)
 		reclaim_one_frame();
 	makes_room = false;
 	uint64_t now = now_ns();
-	fault_waiting_ends(now);
+	fault_waiting_ends(now, STALL_ROOM);
 	f->aside_ns += now - began;
 }
 
@@ -482,9 +482,9 @@ static void wait_for_entry(struct fault *f)
 {
 	makes_room = true;
 	if (!tlb_make_room(f->vpn)) {
-		fault_waiting_begins(now_ns());
+		fault_waiting_begins(now_ns(), STALL_ROOM);
 		reclaim_wait_entry();
-		fault_waiting_ends(now_ns());
+		fault_waiting_ends(now_ns(), STALL_ROOM);
 	}
 	makes_room = false;
 }

@@ -80,8 +80,8 @@ void fault_page_dirtied(struct frame *fr, bool is_guessed);
  */
 void fault_map_unit(struct fault *f, struct pt_leaf leaf);
 /* The thread that has faulted waits from now on, whoever serves it. */
-void fault_waiting_begins(uint64_t now);
-void fault_waiting_ends(uint64_t now);
+void fault_waiting_begins(uint64_t now, enum stall_kind kind);
+void fault_waiting_ends(uint64_t now, enum stall_kind kind);
 
 /* Only what has a copy in swap can turn out not to have been written. */
 static inline bool fault_may_guess(const struct frame *fr)

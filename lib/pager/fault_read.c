@@ -383,11 +383,11 @@ enum step fault_read(struct fault *f)
 	uint64_t began = now_ns();
 
 	if (f->from_file || swap_read_memory(pg.swap, f->page, f->nr_read)) {
-		fault_waiting_begins(began);
+		fault_waiting_begins(began, STALL_READ);
 		/* The only thread that waits for pages: waking it from an idle CPU would cost more
 		 * than the CPU time does. */
 		fault_read_window(f, stall_nr_active() > 1 ? SWAP_SLEEP : SWAP_SPIN);
-		fault_waiting_ends(now_ns());
+		fault_waiting_ends(now_ns(), STALL_READ);
 	}
 	fault_read_note(f, now_ns() - began);
 	f->aside_ns += now_ns() - began;

@@ -41,6 +41,9 @@
 #define LONG_WINDOW 32u  /* pages; such a read is mapped as it comes in; guess */
 #define MIN_PACED   256u /* buffers; with fewer, a quarter of what is kept is too little; guess */
 
+/* Writes under way at a time: with one, filling memory waits for the ends of writes. */
+#define NR_PAGER_THREADS 3u
+
 /* How fast places become free. */
 struct pace {
 	_Atomic uint32_t eighths; /* [reclaim_lock to write] of the longest batch */
@@ -92,7 +95,7 @@ struct pager {
 	uint32_t held_bound;     /* [reclaim_lock] most that the policy may watch now */
 	uint32_t lend_target;    /* [reclaim_lock] buffers that should be places */
 	uint32_t hold_reserve;   /* [const] buffers that the trap TLB leaves to others */
-	uint32_t inline_threads; /* [const] with more threads faulting, the pager thread unmaps */
+	uint32_t inline_threads; /* [const] with more threads that read, the pager thread unmaps */
 	uint32_t block_threads;  /* [const] ... and dirty pages of a block go together: unmap.c */
 
 	_Atomic uint32_t
@@ -107,8 +110,12 @@ struct pager {
 	    nospace_streak; /* writes refused, by a full swap or else, since anything was freed */
 	_Atomic int write_error; /* the last of them */
 
-	struct event kick;             /* wakes the pager thread */
-	_Atomic uint32_t thread_state; /* enum thread_state */
+	/* All write; the first, the pager thread, also unmaps and sees to the tier's share. The
+	 * others are started and woken only while those before them are busy. */
+	struct pager_thread {
+		struct event kick;      /* wakes it */
+		_Atomic uint32_t state; /* enum thread_state */
+	} threads[NR_PAGER_THREADS];
 	_Atomic uint32_t park_wanted;
 	struct event parked;
 

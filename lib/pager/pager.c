@@ -329,9 +329,10 @@ static int start(const struct pager_config *config, char *why, size_t why_bytes)
 	checksum_seed();
 	pg.policy_ops = policy_find(config->policy);
 	/*
-	 * While few threads fault, each unmaps for itself: a second running thread would make every
-	 * change of a mapping a TLB shootdown. Measured with bench/compare on two CPUs, one thread:
-	 * inline is 5-20 % faster; eight threads that read: the pager thread is 12 % faster.
+	 * While few threads wait for reads, each unmaps for itself: a second running thread would
+	 * make every change of a mapping a TLB shootdown. Measured with bench/compare on two CPUs,
+	 * one thread: inline is 5-20 % faster; eight threads that read: the pager thread is 12 %
+	 * faster.
 	 */
 	pg.inline_threads = !strcmp(config->reclaim, "thread")   ? 0
 	                    : !strcmp(config->reclaim, "inline") ? UINT32_MAX

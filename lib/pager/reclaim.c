@@ -13,8 +13,9 @@
  * one transfer, while they can still be rescued: a touch maps them again, and the writer, which
  * believes nothing but the PTE, then only gives the buffer back.
  *
- * The pager thread writes, and unmaps too where that was chosen; a faulting thread unmaps when
- * there is no place left. Victims are policy/'s choice.
+ * The pager thread writes, with the help of others while it waits for the disk, and unmaps too
+ * where that was chosen; a faulting thread unmaps when there is no place left. Victims are
+ * policy/'s choice.
  */
 #include "pager/internal.h"
 
@@ -516,12 +517,14 @@ void reclaim_wait_entry(void)
 	event_cancel(&pg.frames.freed);
 }
 
-/* Whether the pager thread is to unmap: it has nothing to write meanwhile, or has been told to. */
+/* Whether the pager thread is to unmap: it has been told to; or several threads wait for reads, so
+ * that there is a CPU for it, and it has nothing to write meanwhile. */
 static bool is_short(void)
 {
-	return !pg.config.is_exact && frames_room() < (int32_t)pg.places_low &&
-	       stall_nr_active() > pg.inline_threads &&
-	       (!pg.inline_threads || !atomic_load(&pg.nr_writes));
+	if (pg.config.is_exact || frames_room() >= (int32_t)pg.places_low)
+		return false;
+	return !pg.inline_threads ||
+	       (stall_nr_reading() > pg.inline_threads && !atomic_load(&pg.nr_writes));
 }
 
 /* Bring the free places up to the high watermark. Return: anything was done. */
@@ -556,86 +559,118 @@ void reclaim_go_on(void)
 	lock_release(&pg.reclaim_lock);
 }
 
-static void park(void)
+static void park(struct pager_thread *me)
 {
-	atomic_store(&pg.thread_state, THREAD_PARKED);
+	atomic_store(&me->state, THREAD_PARKED);
 	event_signal(&pg.parked);
 	while (atomic_load(&pg.park_wanted)) {
-		uint32_t ticket = event_begin(&pg.kick);
+		uint32_t ticket = event_begin(&me->kick);
 
 		if (atomic_load(&pg.park_wanted))
-			event_wait(&pg.kick, ticket);
+			event_wait(&me->kick, ticket);
 		else
-			event_cancel(&pg.kick);
+			event_cancel(&me->kick);
 	}
-	atomic_store(&pg.thread_state, THREAD_RUNNING);
+	atomic_store(&me->state, THREAD_RUNNING);
+}
+
+/* Write all that is queued. Return: anything was done. */
+static bool write_queued(bool is_first)
+{
+	for (bool any = false;; any = true) {
+		if (is_first)
+			share_feed();
+		if (!writeback_run())
+			return any;
+	}
 }
 
 static void pager_thread(void *arg)
 {
-	(void)arg;
-	for (;;) {
-		bool any = refill_places();
+	struct pager_thread *me = arg;
+	bool is_first = me == pg.threads;
 
-		for (share_feed(); writeback_run(); share_feed())
-			any = true;
+	for (;;) {
+		bool any = is_first && refill_places();
+
+		any |= write_queued(is_first);
 		if (atomic_load(&pg.park_wanted)) {
-			park();
+			park(me);
 			continue;
 		}
 		if (any)
 			continue;
 		/* Announced first, then looked once more: reclaim_kick() wakes only who waits. */
-		uint32_t ticket = event_begin(&pg.kick);
+		uint32_t ticket = event_begin(&me->kick);
 		if (pg.write_head != UINT32_MAX || atomic_load(&pg.park_wanted))
-			event_cancel(&pg.kick);
+			event_cancel(&me->kick);
 		else
-			event_wait(&pg.kick, ticket);
+			event_wait(&me->kick, ticket);
 	}
+}
+
+/* Return: false: it is busy. */
+static bool wake(struct pager_thread *t)
+{
+	uint32_t none = THREAD_NONE;
+
+	if (atomic_compare_exchange_strong(&t->state, &none, THREAD_RUNNING)) {
+		/* No thread to be had (RLIMIT_NPROC): whoever needs room writes. */
+		if (thread_start(pager_thread, t,
+		        t == pg.threads ? "faultline-pager" : "faultline-write") < 0)
+			atomic_store(&t->state, THREAD_NONE);
+		return true;
+	}
+	if (!atomic_load(&t->kick.nr_waiting))
+		return false;
+	event_signal(&t->kick);
+	return true;
 }
 
 void reclaim_kick(void)
 {
-	uint32_t none = THREAD_NONE;
-
-	if (!atomic_load(&pg.nr_writes) && !is_short())
+	if ((!atomic_load(&pg.nr_writes) && !is_short()) || wake(&pg.threads[0]))
 		return;
-	if (atomic_compare_exchange_strong(&pg.thread_state, &none, THREAD_RUNNING) &&
-	    thread_start(pager_thread, NULL, "faultline-pager") < 0) {
-		/* No thread to be had (RLIMIT_NPROC): whoever needs room writes. */
-		atomic_store(&pg.thread_state, THREAD_NONE);
-		return;
-	}
-	if (atomic_load(&pg.kick.nr_waiting))
-		event_signal(&pg.kick);
+	for (uint32_t i = 1; i < NR_PAGER_THREADS && pg.write_head != UINT32_MAX; i++)
+		if (wake(&pg.threads[i]))
+			return;
 }
 
 void reclaim_park(void)
 {
-	while (atomic_load(&pg.thread_state) != THREAD_NONE) {
-		uint32_t ticket = event_begin(&pg.parked);
+	atomic_store(&pg.park_wanted, 1);
+	/* In order: the first one may start others until it is parked. */
+	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++) {
+		struct pager_thread *t = &pg.threads[i];
+		uint32_t state;
 
-		atomic_store(&pg.park_wanted, 1);
-		event_signal(&pg.kick);
-		if (atomic_load(&pg.thread_state) == THREAD_PARKED) {
-			event_cancel(&pg.parked);
-			return;
+		event_signal(&t->kick);
+		for (;;) {
+			uint32_t ticket = event_begin(&pg.parked);
+
+			state = atomic_load(&t->state);
+			if (state != THREAD_RUNNING)
+				break;
+			event_wait(&pg.parked, ticket);
 		}
-		event_wait(&pg.parked, ticket);
+		event_cancel(&pg.parked);
 	}
 }
 
 void reclaim_unpark(void)
 {
 	atomic_store(&pg.park_wanted, 0);
-	event_signal(&pg.kick);
+	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++)
+		event_signal(&pg.threads[i].kick);
 }
 
 void reclaim_after_fork(void)
 {
-	atomic_store(&pg.thread_state, THREAD_NONE);
+	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++) {
+		atomic_store(&pg.threads[i].state, THREAD_NONE);
+		atomic_store(&pg.threads[i].kick.nr_waiting, 0);
+	}
 	atomic_store(&pg.park_wanted, 0);
-	atomic_store(&pg.kick.nr_waiting, 0);
 	atomic_store(&pg.parked.nr_waiting, 0);
 	readahead_after_fork();
 }

@@ -202,11 +202,11 @@ static struct {
 	uint64_t since;   /* [lock] when the clocks were last brought up to date */
 	uint32_t nr_stalled;
 	bool is_full;
-	_Atomic uint32_t nr_active; /* [lock] to write */
+	_Atomic uint32_t nr_active, nr_reading; /* [lock] to write */
 	struct {
 		const void *owner;
 		bool stalled;
-		uint64_t last;
+		uint64_t last, last_read;
 	} thread[NR_STALLERS];
 } stall = {.lock = {.rank = LOCK_STATS}};
 
@@ -221,12 +221,13 @@ static void stall_account(struct telemetry *t, uint64_t now)
 	stall.since = MAX(stall.since, now);
 }
 
-static void stall_change(struct telemetry *t, uint32_t thread, uint64_t now, bool begins)
+static void stall_change(
+    struct telemetry *t, uint32_t thread, uint64_t now, enum stall_kind kind, bool begins)
 {
 	/* An address of its own tells a thread from others without a system call. */
 	static _Thread_local char self __attribute__((tls_model("initial-exec")));
 	const void *me = thread ? (const void *)(uintptr_t)thread : &self;
-	uint32_t oldest = 0, mine = NR_STALLERS, nr_active = 0;
+	uint32_t oldest = 0, mine = NR_STALLERS, nr_active = 0, nr_reading = 0;
 
 	lock_acquire(&stall.lock);
 	stall_account(t, now);
@@ -236,15 +237,23 @@ static void stall_change(struct telemetry *t, uint32_t thread, uint64_t now, boo
 		if (!stall.thread[i].stalled && stall.thread[i].last < stall.thread[oldest].last)
 			oldest = i;
 	}
-	if (mine == NR_STALLERS)
+	if (mine == NR_STALLERS) {
 		mine = oldest;
+		stall.thread[mine].last_read = 0;
+	}
 	stall.thread[mine].owner = me;
 	stall.thread[mine].stalled = begins;
 	stall.thread[mine].last = now;
+	if (kind == STALL_READ)
+		stall.thread[mine].last_read = now;
 	stall.nr_stalled += begins ? 1u : -1u;
-	for (uint32_t i = 0; i < NR_STALLERS; i++)
+	for (uint32_t i = 0; i < NR_STALLERS; i++) {
 		nr_active += stall.thread[i].stalled || stall.thread[i].last + ACTIVE_NS > now;
+		nr_reading +=
+		    stall.thread[i].last_read && stall.thread[i].last_read + ACTIVE_NS > now;
+	}
 	atomic_store_explicit(&stall.nr_active, nr_active, memory_order_relaxed);
+	atomic_store_explicit(&stall.nr_reading, nr_reading, memory_order_relaxed);
 	stall.is_full = stall.nr_stalled && stall.nr_stalled >= nr_active;
 	lock_release(&stall.lock);
 }
@@ -254,14 +263,19 @@ uint32_t stall_nr_active(void)
 	return atomic_load_explicit(&stall.nr_active, memory_order_relaxed);
 }
 
-void stall_begin(struct telemetry *t, uint32_t thread, uint64_t now)
+uint32_t stall_nr_reading(void)
 {
-	stall_change(t, thread, now, true);
+	return atomic_load_explicit(&stall.nr_reading, memory_order_relaxed);
 }
 
-void stall_end(struct telemetry *t, uint32_t thread, uint64_t now)
+void stall_begin(struct telemetry *t, uint32_t thread, uint64_t now, enum stall_kind kind)
 {
-	stall_change(t, thread, now, false);
+	stall_change(t, thread, now, kind, true);
+}
+
+void stall_end(struct telemetry *t, uint32_t thread, uint64_t now, enum stall_kind kind)
+{
+	stall_change(t, thread, now, kind, false);
 }
 
 static uint64_t next_number(const char **text)

@@ -58,11 +58,17 @@ void event_log(struct telemetry *t, enum page_event what, struct vpn vpn, uint64
  * thread waits for a page, "full" while every thread that had a fault in the last 100 ms does.
  * @thread: the id of who waits, if another serves it; 0: the calling one. Context: fault.
  */
-void stall_begin(struct telemetry *t, uint32_t thread, uint64_t now);
-void stall_end(struct telemetry *t, uint32_t thread, uint64_t now);
+enum stall_kind {
+	STALL_READ, /* for a read from disk */
+	STALL_ROOM, /* for a place to map the page */
+};
+void stall_begin(struct telemetry *t, uint32_t thread, uint64_t now, enum stall_kind kind);
+void stall_end(struct telemetry *t, uint32_t thread, uint64_t now, enum stall_kind kind);
 
-/* Threads that waited for a page in the last 100 ms, at the last change. Context: any. */
+/* Threads that waited in the last 100 ms, for either and for reads, at the last change. Context:
+ * any. */
 uint32_t stall_nr_active(void);
+uint32_t stall_nr_reading(void);
 
 /*
  * Anonymous memory of this process (RssAnon) less what is resident of the managed: note the peak.
