@@ -17,6 +17,7 @@
  */
 #define STACK_BYTES (128u << 10)
 #define TLS_BYTES   (64u << 10)
+#define MAX_CPUS    8192u /* more than the kernel has */
 #define TCB_BYTES   (8u << 10)
 #define BLOCK_BYTES (STACK_BYTES + TLS_BYTES + TCB_BYTES)
 
@@ -26,9 +27,22 @@ struct start {
 	const char *name;
 };
 
+/* Not where the thread that happens to start this one may: that may be bound to one CPU, by the
+ * program or by us. */
+static void run_where_the_program_may(void)
+{
+	uint64_t cpus[MAX_CPUS / 64];
+	long bytes =
+	    sys_call3(SYS_sched_getaffinity, sys_call0(SYS_getpid), sizeof(cpus), (long)cpus);
+
+	if (bytes > 0)
+		sys_call3(SYS_sched_setaffinity, 0, bytes, (long)cpus);
+}
+
 static void __attribute__((used)) thread_main(struct start *start)
 {
 	sys_call2(SYS_prctl, PR_SET_NAME, (long)start->name);
+	run_where_the_program_may();
 	start->fn(start->arg);
 	for (;;)
 		sys_call1(SYS_exit, 0);

@@ -124,8 +124,9 @@ static int read_forced(struct transport *t, struct vpn vpn, void *to)
 }
 
 /*
- * Past the caches: the buffer was last read by the thread that writes, and where that one's CPU
- * shares no cache with this one, having each of its lines handed over takes 1.6 us a page.
+ * Past the caches: the buffer was last read by a thread that writes, most likely, and where that
+ * one's CPU shares no cache with this one, having each of its lines handed over takes 1.6 us a
+ * page.
  */
 static void copy_past_caches(void *to, const void *from)
 {

@@ -2,7 +2,7 @@
 /*
  * Fork: two pagers out of one.
  *
- * Before: the gate is closed, everybody inside gets out, the pager thread parks, and managed
+ * Before: the gate is closed, everybody inside gets out, the pager's threads park, and managed
  * memory is sealed: PROT_NONE, and inherited by the child. In both processes the first touch of
  * it, wherever it comes from (libc and malloc touch memory in a forked child before any handler
  * of ours is sure to run), is then a SIGSEGV that leads into pager_enter(). The parent unseals.

@@ -95,8 +95,10 @@ struct pager {
 	uint32_t held_bound;     /* [reclaim_lock] most that the policy may watch now */
 	uint32_t lend_target;    /* [reclaim_lock] buffers that should be places */
 	uint32_t hold_reserve;   /* [const] buffers that the trap TLB leaves to others */
-	uint32_t inline_threads; /* [const] with more threads that read, the pager thread unmaps */
-	uint32_t block_threads;  /* [const] ... and dirty pages of a block go together: unmap.c */
+	uint32_t inline_threads; /* [const] with more threads that wait for reads, the pager thread
+	                            unmaps */
+	uint32_t
+	    block_threads; /* [const] with more that fault, dirty pages of a block go together */
 
 	_Atomic uint32_t
 	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */
@@ -111,7 +113,7 @@ struct pager {
 	_Atomic int write_error; /* the last of them */
 
 	/* All write; the first, the pager thread, also unmaps and sees to the tier's share. The
-	 * others are started and woken only while those before them are busy. */
+	 * others are started and woken only while those before them wait for the disk. */
 	struct pager_thread {
 		struct event kick;      /* wakes it */
 		_Atomic uint32_t state; /* enum thread_state */
@@ -128,6 +130,7 @@ enum thread_state {
 	THREAD_NONE,
 	THREAD_RUNNING,
 	THREAD_PARKED,
+	THREAD_REFUSED, /* could not be started: not tried again */
 };
 
 extern struct pager pg;
@@ -235,14 +238,14 @@ void reclaim_one_frame(void);
 /* The same after tlb_make_room() has failed. */
 void reclaim_wait_entry(void);
 
-/* Look whether the pager thread should run, and wake (start) it. */
+/* Look whether one of the pager's threads should run, and wake (start) it. */
 void reclaim_kick(void);
 
 /* No page is BUSY, queued or under a write until reclaim_go_on(). Context: no L1 lock held. */
 void reclaim_stop(void);
 void reclaim_go_on(void);
 
-/* Fork: let the pager thread finish and stop; let it go on. */
+/* Fork: let the pager's threads finish and stop; let them go on. */
 void reclaim_park(void);
 void reclaim_unpark(void);
 

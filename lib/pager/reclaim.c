@@ -460,7 +460,7 @@ void reclaim_wait(uint32_t nr)
 			break;
 	bool has_room = may_go_on(nr);
 
-	/* Beside the pager thread's: while one waits for the disk, the other computes checksums. */
+	/* Beside the pager's threads: while one waits for the disk, another computes checksums. */
 	if (has_room || share_trim() || batch_if_short(nr) || writeback_run()) {
 		event_cancel(&pg.frames.freed);
 		return;
@@ -591,14 +591,13 @@ static void pager_thread(void *arg)
 	bool is_first = me == pg.threads;
 
 	for (;;) {
+		/* Before any work: reclaim_park() may have found this thread parked, or not there.
+		 */
+		while (atomic_load(&pg.park_wanted))
+			park(me);
 		bool any = is_first && refill_places();
 
-		any |= write_queued(is_first);
-		if (atomic_load(&pg.park_wanted)) {
-			park(me);
-			continue;
-		}
-		if (any)
+		if (write_queued(is_first) || any)
 			continue;
 		/* Announced first, then looked once more: reclaim_kick() wakes only who waits. */
 		uint32_t ticket = event_begin(&me->kick);
@@ -609,16 +608,26 @@ static void pager_thread(void *arg)
 	}
 }
 
-/* Return: false: it is busy. */
+/* @t is not there, and marked as running already. */
+static void start(struct pager_thread *t)
+{
+	bool is_first = t == pg.threads, is_parking = atomic_load(&pg.park_wanted);
+
+	if (!is_parking &&
+	    thread_start(pager_thread, t, is_first ? "faultline-pager" : "faultline-write") >= 0)
+		return;
+	/* No thread to be had (RLIMIT_NPROC): whoever needs room writes. */
+	atomic_store(&t->state, is_parking || is_first ? THREAD_NONE : THREAD_REFUSED);
+	event_signal(&pg.parked);
+}
+
+/* Return: false: it is busy, or not to be had. */
 static bool wake(struct pager_thread *t)
 {
 	uint32_t none = THREAD_NONE;
 
 	if (atomic_compare_exchange_strong(&t->state, &none, THREAD_RUNNING)) {
-		/* No thread to be had (RLIMIT_NPROC): whoever needs room writes. */
-		if (thread_start(pager_thread, t,
-		        t == pg.threads ? "faultline-pager" : "faultline-write") < 0)
-			atomic_store(&t->state, THREAD_NONE);
+		start(t);
 		return true;
 	}
 	if (!atomic_load(&t->kick.nr_waiting))
@@ -632,27 +641,21 @@ void reclaim_kick(void)
 	if ((!atomic_load(&pg.nr_writes) && !is_short()) || wake(&pg.threads[0]))
 		return;
 	for (uint32_t i = 1; i < NR_PAGER_THREADS && pg.write_head != UINT32_MAX; i++)
-		if (wake(&pg.threads[i]))
+		if (swap_nr_writing(pg.swap) < i || wake(&pg.threads[i]))
 			return;
 }
 
 void reclaim_park(void)
 {
 	atomic_store(&pg.park_wanted, 1);
-	/* In order: the first one may start others until it is parked. */
+	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++)
+		event_signal(&pg.threads[i].kick);
 	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++) {
-		struct pager_thread *t = &pg.threads[i];
-		uint32_t state;
+		uint32_t ticket = event_begin(&pg.parked);
 
-		event_signal(&t->kick);
-		for (;;) {
-			uint32_t ticket = event_begin(&pg.parked);
-
-			state = atomic_load(&t->state);
-			if (state != THREAD_RUNNING)
-				break;
+		for (; atomic_load(&pg.threads[i].state) == THREAD_RUNNING;
+		     ticket = event_begin(&pg.parked))
 			event_wait(&pg.parked, ticket);
-		}
 		event_cancel(&pg.parked);
 	}
 }

@@ -106,6 +106,7 @@ struct swap {
 	uint32_t own;                                /* generation of this process's own refs */
 	struct generation gens[SWAP_NR_GENERATIONS]; /* gens[own] is free */
 
+	_Atomic uint32_t nr_writing; /* [atomic, relaxed] threads that wait for their writes */
 	_Atomic uint64_t read_bytes, written_bytes, read_ops, write_ops; /* [atomic, relaxed] */
 	_Atomic uint64_t read_errors, write_errors, checksum_errors;     /* [atomic, relaxed] */
 };
@@ -128,6 +129,8 @@ int64_t swap_take_run(struct swap *s, uint32_t want, struct slot *ret_first);
 void swap_free_run(struct swap *s, struct slot first, uint32_t nr);
 /* Count a transfer of @nr pages. */
 void swap_note_write(struct swap *s, int result, uint32_t nr);
+/* Write @ios to this process's backend. */
+void swap_transfer_out(struct swap *s, struct swap_io *ios, uint32_t nr);
 void swap_note_read(struct swap *s, int result, uint32_t nr);
 
 /* Give slots back whose readers are gone. Does nothing while another thread is at it. */

@@ -174,7 +174,7 @@ int tier_write_oldest(struct tier *t, uint32_t max)
 	int err = take_slots(t, &g);
 	pieces_join(&g.p, (struct swap_io){.is_write = true});
 	if (g.p.nr)
-		t->s->backend->ops->transfer(t->s->backend, g.p.io, g.p.nr_io);
+		swap_transfer_out(t->s, g.p.io, g.p.nr_io);
 	for (uint32_t k = 0; k < g.p.nr_io; k++)
 		swap_note_write(t->s, g.p.io[k].result, transfer_pages(&g.p, k));
 	for (uint32_t i = 0; i < g.p.nr; i++) {

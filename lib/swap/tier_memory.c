@@ -56,10 +56,13 @@ static uint32_t find_written_locked(struct tier *t)
 {
 	uint32_t nr_tries = 0;
 
-	for (uint32_t i = t->age.first; i != NONE && nr_tries++ < MAX_GROUP;
-	     i = t->chunk[i].age.next)
+	for (uint32_t i = t->age.first; i != NONE && nr_tries < MAX_GROUP;
+	     i = t->chunk[i].age.next) {
 		if (t->chunk[i].slot != NONE && !t->chunk[i].nr_pins)
 			return i;
+		/* The oldest ones may be under other threads' writes. */
+		nr_tries += !t->chunk[i].is_writing;
+	}
 	return NONE;
 }
 

@@ -53,20 +53,21 @@ void telemetry_unmanaged_exec(struct telemetry *t, const char *path, bool has_fa
 void hist_add(struct fl_hist *h, uint64_t ns);
 void event_log(struct telemetry *t, enum page_event what, struct vpn vpn, uint64_t ref);
 
+enum stall_kind {
+	STALL_READ, /* for a read, its own or another thread's, or for a page on its way out */
+	STALL_ROOM, /* for a place to map the page, or an entry of the trap TLB */
+};
+
 /*
  * Stall clocks, as in the kernel's pressure stall information: "some" runs while at least one
  * thread waits for a page, "full" while every thread that had a fault in the last 100 ms does.
  * @thread: the id of who waits, if another serves it; 0: the calling one. Context: fault.
  */
-enum stall_kind {
-	STALL_READ, /* for a read from disk */
-	STALL_ROOM, /* for a place to map the page */
-};
 void stall_begin(struct telemetry *t, uint32_t thread, uint64_t now, enum stall_kind kind);
 void stall_end(struct telemetry *t, uint32_t thread, uint64_t now, enum stall_kind kind);
 
-/* Threads that waited in the last 100 ms, for either and for reads, at the last change. Context:
- * any. */
+/* Threads that wait or waited in the last 100 ms: for either; for reads. At the last change.
+ * Context: any. */
 uint32_t stall_nr_active(void);
 uint32_t stall_nr_reading(void);
 
