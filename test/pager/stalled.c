@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * No fault waits for a write while there is room: with every write to swap held up, faults go on
- * being served, first touches and reads, until no place is free or no buffer. By then each of the
- * pager's threads has a write under way: none of them waits for another's.
+ * being served, first touches and reads, until no place is free or no buffer. By then two of the
+ * pager's threads at least have a write under way: one does not wait for the other's. (What is
+ * queued last, the thread that waits for room writes itself.)
  *
  *     stalled ENGINE RECLAIM
  */
@@ -127,7 +128,7 @@ int main(int argc, char **argv)
 	pager_check();
 	/* Each touch takes one place at most. */
 	uint32_t served = stuck.served - at_first.served;
-	bool is_good = stuck.own == NR_PAGER_THREADS && (int64_t)served >= at_first.places_free &&
+	bool is_good = stuck.own >= 2 && (int64_t)served >= at_first.places_free &&
 	               (!has_waited || stuck.places_free <= 0 || !stuck.bufs_free);
 	printf(
 	    "%s: with a write held up, %d places and %u buffers free, %u touches were served; then "
