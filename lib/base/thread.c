@@ -17,7 +17,6 @@
  */
 #define STACK_BYTES (128u << 10)
 #define TLS_BYTES   (64u << 10)
-#define MAX_CPUS    8192u /* more than the kernel has */
 #define TCB_BYTES   (8u << 10)
 #define BLOCK_BYTES (STACK_BYTES + TLS_BYTES + TCB_BYTES)
 
@@ -31,7 +30,7 @@ struct start {
  * program or by us. */
 static void run_where_the_program_may(void)
 {
-	uint64_t cpus[MAX_CPUS / 64];
+	uint64_t cpus[8192 / 64]; /* the kernel has no more of them */
 	long bytes =
 	    sys_call3(SYS_sched_getaffinity, sys_call0(SYS_getpid), sizeof(cpus), (long)cpus);
 

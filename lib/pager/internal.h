@@ -92,13 +92,12 @@ struct pager {
 	uint32_t nr_answers, nr_unused; /* [policy_lock] of pages that were watched: lately */
 	uint32_t max_held; /* [const] most that the policy may watch, if no buffer is lent */
 	struct pace pace;
-	uint32_t held_bound;     /* [reclaim_lock] most that the policy may watch now */
-	uint32_t lend_target;    /* [reclaim_lock] buffers that should be places */
-	uint32_t hold_reserve;   /* [const] buffers that the trap TLB leaves to others */
-	uint32_t inline_threads; /* [const] with more threads that wait for reads, the pager thread
-	                            unmaps */
-	uint32_t
-	    block_threads; /* [const] with more that fault, dirty pages of a block go together */
+	uint32_t held_bound;   /* [reclaim_lock] most that the policy may watch now */
+	uint32_t lend_target;  /* [reclaim_lock] buffers that should be places */
+	uint32_t hold_reserve; /* [const] buffers that the trap TLB leaves to others */
+	/* [const] With more threads that wait for reads, the pager thread unmaps; with more that
+	 * fault, dirty pages of a block go together: unmap.c. */
+	uint32_t inline_threads, block_threads;
 
 	_Atomic uint32_t
 	    write_head; /* [frames.lock] to write; frames queued for writing, by frame.next */

@@ -591,8 +591,7 @@ static void pager_thread(void *arg)
 	bool is_first = me == pg.threads;
 
 	for (;;) {
-		/* Before any work: reclaim_park() may have found this thread parked, or not there.
-		 */
+		/* First: reclaim_park() may have found this thread parked, or not there. */
 		while (atomic_load(&pg.park_wanted))
 			park(me);
 		bool any = is_first && refill_places();
@@ -651,12 +650,16 @@ void reclaim_park(void)
 	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++)
 		event_signal(&pg.threads[i].kick);
 	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++) {
-		uint32_t ticket = event_begin(&pg.parked);
+		_Atomic uint32_t *state = &pg.threads[i].state;
 
-		for (; atomic_load(&pg.threads[i].state) == THREAD_RUNNING;
-		     ticket = event_begin(&pg.parked))
-			event_wait(&pg.parked, ticket);
-		event_cancel(&pg.parked);
+		while (atomic_load(state) == THREAD_RUNNING) {
+			uint32_t ticket = event_begin(&pg.parked);
+
+			if (atomic_load(state) == THREAD_RUNNING)
+				event_wait(&pg.parked, ticket);
+			else
+				event_cancel(&pg.parked);
+		}
 	}
 }
 

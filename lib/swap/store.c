@@ -341,6 +341,11 @@ void swap_transfer_out(struct swap *s, struct swap_io *ios, uint32_t nr)
 	atomic_fetch_sub_explicit(&s->nr_writing, 1, memory_order_relaxed);
 }
 
+uint32_t swap_nr_writing(struct swap *s)
+{
+	return atomic_load_explicit(&s->nr_writing, memory_order_relaxed);
+}
+
 /* Write each page of @list once. */
 static void write_once(struct swap *s, struct swap_page **list, uint32_t nr)
 {
@@ -368,11 +373,6 @@ static void write_once(struct swap *s, struct swap_page **list, uint32_t nr)
 	swap_transfer_out(s, r.ios, r.nr_ios);
 	for (uint32_t i = 0; i < r.nr_ios; i++)
 		settle_write(s, &r.ios[i], &list[r.first_page[i]], round_pages(&r, i, n));
-}
-
-uint32_t swap_nr_writing(struct swap *s)
-{
-	return atomic_load_explicit(&s->nr_writing, memory_order_relaxed);
 }
 
 /* Write those of @pages that are not in the tier. */

@@ -108,8 +108,6 @@ void swap_tier_drop_dead(struct swap *s);
  * Context: fault, no lock held; sleeps.
  */
 void swap_offer(struct swap *s, struct swap_page *pages, uint32_t nr);
-/* Threads that wait for the disk to write. Context: any. */
-uint32_t swap_nr_writing(struct swap *s);
 /* Whether offers are worth their while at present; if not, few are wanted, to find out when. */
 void swap_tier_offers(struct swap *s, bool do_pay);
 /* Whether that is worth trying for the page at @ref. Context: fault. */
@@ -122,6 +120,8 @@ bool swap_wants(struct swap *s, struct swap_ref ref);
  * Context: fault, no lock held; sleeps.
  */
 void swap_write(struct swap *s, struct swap_page *pages, uint32_t nr);
+/* Threads that wait for the disk to write. Context: any. */
+uint32_t swap_nr_writing(struct swap *s);
 
 enum swap_wait {
 	SWAP_SLEEP,

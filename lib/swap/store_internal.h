@@ -127,10 +127,10 @@ int swap_file_begin(struct swap *s);
  * is none. Context: fault, no lock held. */
 int64_t swap_take_run(struct swap *s, uint32_t want, struct slot *ret_first);
 void swap_free_run(struct swap *s, struct slot first, uint32_t nr);
-/* Count a transfer of @nr pages. */
-void swap_note_write(struct swap *s, int result, uint32_t nr);
 /* Write @ios to this process's backend. */
 void swap_transfer_out(struct swap *s, struct swap_io *ios, uint32_t nr);
+/* Count a transfer of @nr pages. */
+void swap_note_write(struct swap *s, int result, uint32_t nr);
 void swap_note_read(struct swap *s, int result, uint32_t nr);
 
 /* Give slots back whose readers are gone. Does nothing while another thread is at it. */

@@ -205,8 +205,8 @@ static struct {
 	_Atomic uint32_t nr_active, nr_reading; /* [lock] to write */
 	struct {
 		const void *owner;
-		bool stalled, reads;
-		uint64_t last, last_read;
+		bool stalled;
+		uint64_t last, last_read; /* the same, if the last was for a read */
 	} thread[NR_STALLERS];
 } stall = {.lock = {.rank = LOCK_STATS}};
 
@@ -244,15 +244,14 @@ static void stall_change(
 	stall.thread[mine].owner = me;
 	stall.thread[mine].stalled = begins;
 	stall.thread[mine].last = now;
-	stall.thread[mine].reads = begins && kind == STALL_READ;
 	if (kind == STALL_READ)
 		stall.thread[mine].last_read = now;
 	stall.nr_stalled += begins ? 1u : -1u;
 	for (uint32_t i = 0; i < NR_STALLERS; i++) {
 		nr_active += stall.thread[i].stalled || stall.thread[i].last + ACTIVE_NS > now;
-		nr_reading +=
-		    stall.thread[i].reads ||
-		    (stall.thread[i].last_read && stall.thread[i].last_read + ACTIVE_NS > now);
+		nr_reading += (stall.thread[i].stalled &&
+		                  stall.thread[i].last_read == stall.thread[i].last) ||
+		              stall.thread[i].last_read + ACTIVE_NS > now;
 	}
 	atomic_store_explicit(&stall.nr_active, nr_active, memory_order_relaxed);
 	atomic_store_explicit(&stall.nr_reading, nr_reading, memory_order_relaxed);

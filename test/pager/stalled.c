@@ -25,8 +25,8 @@
 
 static char *old, *new;
 static _Atomic bool is_held, is_over;
-static _Atomic uint32_t nr_held, nr_own,
-    nr_served; /* writes held up; of the pager's threads; touches */
+static _Atomic uint32_t nr_held, nr_own; /* writes held up; those of the pager's threads */
+static _Atomic uint32_t nr_served;       /* touches */
 static struct swap_backend_ops ops;
 static const struct swap_backend_ops *inner;
 
