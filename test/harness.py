@@ -68,8 +68,7 @@ class Tally:
 
 class Result:
     """How a program ended: status (negative: by that signal), wall seconds, its stderr, and the
-    largest RssAnon that any one of its processes was seen with; rss_last: at the last look that
-    saw any."""
+    largest RssAnon that any one of its processes had; rss_last: at the last look that saw any."""
 
     def __init__(self):
         self.status = None
@@ -132,15 +131,16 @@ def descendants(root):
     return found
 
 
-def rss_anon(pid):
+def memory_of(pid):
+    """Bytes of @pid: RssAnon, all that is resident of files, and the high watermark of both."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
-            for line in f:
-                if line.startswith("RssAnon:"):
-                    return int(line.split()[1]) << 10
+            status = dict(line.split(":", 1) for line in f)
     except OSError:
-        pass
-    return 0
+        status = {}
+    size = {key: int(status.get(key, "0").split()[0]) << 10
+            for key in ("RssAnon", "RssFile", "RssShmem", "VmHWM")}
+    return size["RssAnon"], size["RssFile"] + size["RssShmem"], size["VmHWM"]
 
 
 def child_faults():
@@ -163,6 +163,7 @@ class Program:
     def __init__(self, argv, **options):
         self.result = Result()
         self.errors = tempfile.TemporaryFile()
+        self.looked = {} # by pid: what sample() saw last of its files and watermark
         self.start = time.monotonic()
         self.ended = None
         options.setdefault("stdin", subprocess.DEVNULL)
@@ -177,8 +178,15 @@ class Program:
                 if pid != self.child.pid or self.child.poll() is None]
 
     def sample(self):
-        largest = max([rss_anon(pid) for pid in self.pids()], default=0)
-        self.result.rss_peak = max(self.result.rss_peak, largest)
+        largest = 0
+        for pid in self.pids():
+            anon, files, mark = memory_of(pid)
+            largest = max(largest, anon)
+            # A peak may be over between two looks.
+            files_before, mark_before = self.looked.get(pid, (files, mark))
+            peak = mark - max(files, files_before) if mark > mark_before else anon
+            self.result.rss_peak = max(self.result.rss_peak, anon, peak)
+            self.looked[pid] = files, mark
         self.result.rss_last = largest or self.result.rss_last
 
     def wait(self, timeout, sample=False):

@@ -201,6 +201,14 @@ void event_wait(struct event *e, uint32_t ticket)
 	atomic_fetch_sub(&e->nr_waiting, 1);
 }
 
+void event_wait_unless(struct event *e, uint32_t ticket, bool is_met)
+{
+	if (is_met)
+		event_cancel(e);
+	else
+		event_wait(e, ticket);
+}
+
 void event_signal(struct event *e)
 {
 	atomic_fetch_add(&e->seq, 1);

@@ -53,7 +53,9 @@ struct event {
 uint32_t event_begin(struct event *e);             /* announces a waiter; returns the ticket */
 void event_wait(struct event *e, uint32_t ticket); /* sleeps unless signalled since */
 void event_cancel(struct event *e);                /* instead of event_wait */
-void event_signal(struct event *e);                /* wakes all */
+/* The one or the other. */
+void event_wait_unless(struct event *e, uint32_t ticket, bool is_met);
+void event_signal(struct event *e); /* wakes all */
 
 /* In checked builds: abort unless this thread holds no lock of @rank or above. */
 void lock_check_none_above(enum lock_rank rank);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
  * The only statement of lock order: a thread takes locks in rising rank. While any of them is
- * held there is no I/O, no wait but for another lock, and no touch of managed memory.
+ * held there is no I/O, no wait but for another lock (LOCK_MAP: see there), and no touch of managed
+ * memory.
  */
 #ifndef FL_BASE_LOCK_RANK_H
 #define FL_BASE_LOCK_RANK_H
 
 enum lock_rank {
 	LOCK_MAP = 1, /* regions: pager/region.h. Held (shared) over the quick part of a fault,
-	               * (exclusive) over a mapping call, which alone may wait for pages in I/O;
-	               * most of that it does before (pager/mapping.h) */
+	               * (exclusive) over a mapping call. What waits for I/O under it, and no fault
+	               * does, doc/architecture.md names in section 9; all other waits come before
+	               * (pager/mapping.h) */
 	LOCK_RECLAIM, /* one reclaimer at a time: pager/reclaim.c; makes mapping system calls */
 	LOCK_PTAB,    /* making new page tables: mmu/ptab.h */
 	LOCK_L1,      /* the PTEs of one L1 table: mmu/ptab.h; makes userfaultfd ioctls */

@@ -59,11 +59,11 @@ void pager_check(void)
 	uint64_t mask = sys_signals_block(false);
 	pager_stop();
 	/* It moves the tier's memory also while nothing is reclaimed. */
-	reclaim_park();
+	threads_park();
 	reclaim_stop();
 	check_all();
 	reclaim_go_on();
-	reclaim_unpark();
+	threads_unpark();
 	pager_go_on();
 	sys_signals_restore(mask);
 }

@@ -613,7 +613,7 @@ enum fault_result pager_fault(uintptr_t addr, enum access access)
 	account(&f, step, began);
 	pager_publish(f.kind == KIND_MAJOR);
 	if (step == STEP_DONE && frames_room() < (int32_t)pg.places_low)
-		reclaim_kick();
+		threads_kick();
 	pager_leave();
 	if (step == STEP_INVALID)
 		return FAULT_INVALID;

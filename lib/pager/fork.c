@@ -75,7 +75,7 @@ int pager_fork_prepare(void)
 	pager_leave();
 	pager_stop();
 	pg.fork_mask = mask;
-	reclaim_park();
+	threads_park();
 	struct sys_fd_limit limit;
 	sys_fd_limit_raise(&limit);
 	int err = source_flush(WINDOW_START, WINDOW_END);
@@ -90,7 +90,7 @@ int pager_fork_prepare(void)
 		}
 	}
 	if (err) {
-		reclaim_unpark();
+		threads_unpark();
 		pager_go_on();
 		sys_signals_restore(mask);
 	}
@@ -105,7 +105,7 @@ void pager_fork_parent(void)
 
 	ensure(mapping_unseal() == 0);
 	swap_fork_parent(pg.swap);
-	reclaim_unpark();
+	threads_unpark();
 	pager_go_on();
 	sys_signals_restore(mask);
 }
@@ -135,7 +135,8 @@ static int build_child(void)
 		atomic_store(&pg.page_event[i].nr_waiting, 0);
 	vfork_after_fork();
 	frames_after_fork(&pg.frames);
-	reclaim_after_fork();
+	threads_after_fork();
+	readahead_after_fork();
 	int err = telemetry_after_fork(&pg.telemetry, pg.config.telemetry);
 	if (err)
 		return err;

@@ -13,8 +13,9 @@
  *     fork.c       two pagers out of one       sample.c    memory outside
  *     vfork.c      who borrows our memory      resident.c  the end of paging
  *     share.c      how much is compressed      source.c    files behind regions
- *     budget.c     more or less RAM            trap_tlb.c  fewer pages mapped
- *     guess.c      what will become of it      machine.c   what faults cost here
+ *     threads.c    the pager's own              budget.c    more or less RAM
+ *     trap_tlb.c   fewer pages mapped           guess.c     what will become of it
+ *     machine.c    what faults cost here
  */
 #ifndef FL_PAGER_INTERNAL_H
 #define FL_PAGER_INTERNAL_H
@@ -111,9 +112,7 @@ struct pager {
 	    nospace_streak; /* writes refused, by a full swap or else, since anything was freed */
 	_Atomic int write_error; /* the last of them */
 
-	/* All write; the first, the pager thread, also unmaps and sees to the tier's share. The
-	 * others are started and woken only while those before them wait for the disk. */
-	struct pager_thread {
+	struct pager_thread {           /* threads.c */
 		struct event kick;      /* wakes it */
 		_Atomic uint32_t state; /* enum thread_state */
 	} threads[NR_PAGER_THREADS];
@@ -202,6 +201,16 @@ static inline int32_t frames_room(void)
 	                   : atomic_load(&pg.frames.places_free);
 }
 
+/* --- threads.c --- */
+
+/* Look whether one of the pager's threads should run, and wake (start) it. */
+void threads_kick(void);
+/* Fork: let the pager's threads finish and stop; let them go on. */
+void threads_park(void);
+void threads_unpark(void);
+/* In a forked child: no thread runs yet. */
+void threads_after_fork(void);
+
 /* --- reclaim.c --- */
 
 int reclaim_init(void);
@@ -209,8 +218,6 @@ int reclaim_init(void);
 void reclaim_set_watermarks(void);
 /* Buffers that what is unmapped leaves to reads. [reclaim lock] */
 uint32_t reclaim_read_reserve(void);
-/* In a forked child: no thread runs yet. */
-void reclaim_after_fork(void);
 
 /* Unmap up to MAX_BATCH pages by the policy's choice. Return: places freed. Context: fault. */
 uint32_t reclaim_batch(void);
@@ -237,16 +244,9 @@ void reclaim_one_frame(void);
 /* The same after tlb_make_room() has failed. */
 void reclaim_wait_entry(void);
 
-/* Look whether one of the pager's threads should run, and wake (start) it. */
-void reclaim_kick(void);
-
 /* No page is BUSY, queued or under a write until reclaim_go_on(). Context: no L1 lock held. */
 void reclaim_stop(void);
 void reclaim_go_on(void);
-
-/* Fork: let the pager's threads finish and stop; let them go on. */
-void reclaim_park(void);
-void reclaim_unpark(void);
 
 /* @distance: see policy.h */
 void policy_insert(struct frame_nr frame, uint32_t distance);

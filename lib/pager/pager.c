@@ -71,10 +71,7 @@ static void wait_at_gate(void)
 {
 	uint32_t ticket = event_begin(&pg.gate_opened);
 
-	if (atomic_load(&pg.gate_closed))
-		event_wait(&pg.gate_opened, ticket);
-	else
-		event_cancel(&pg.gate_opened);
+	event_wait_unless(&pg.gate_opened, ticket, !atomic_load(&pg.gate_closed));
 }
 
 bool pager_enter_try(void)

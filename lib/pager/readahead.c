@@ -459,10 +459,7 @@ static void ahead_thread(void *arg)
 
 		/* Somebody may wait for what is under way: not behind what only takes time. */
 		bool any = served == SERVED_READ || pager_ahead_wait() || served == SERVED_NONE;
-		if (any)
-			event_cancel(&ra.wanted);
-		else
-			event_wait(&ra.wanted, ticket);
+		event_wait_unless(&ra.wanted, ticket, any);
 	}
 }
 

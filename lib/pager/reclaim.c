@@ -13,9 +13,8 @@
  * one transfer, while they can still be rescued: a touch maps them again, and the writer, which
  * believes nothing but the PTE, then only gives the buffer back.
  *
- * The pager thread writes, with the help of others while it waits for the disk, and unmaps too
- * where that was chosen; a faulting thread unmaps when there is no place left. Victims are
- * policy/'s choice.
+ * The pager's threads write (threads.c), and the first of them unmaps too where that was chosen; a
+ * faulting thread unmaps when there is no place left. Victims are policy/'s choice.
  */
 #include "pager/internal.h"
 
@@ -27,7 +26,6 @@
 #include "base/meta.h"
 #include "base/say.h"
 #include "base/sys.h"
-#include "base/thread.h"
 
 #define TLB_RESERVE  16u   /* see hold_reserve: reads and writes want a few at a time; guess */
 #define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes; guess */
@@ -307,7 +305,7 @@ static uint32_t do_choices(uint32_t nr, bool with_others)
 	if (freed)
 		event_signal(&pg.frames.freed);
 	if (atomic_load(&pg.nr_writes) && !pg.config.is_exact)
-		reclaim_kick();
+		threads_kick();
 	return freed;
 }
 
@@ -354,10 +352,7 @@ static void wait_for_write(void)
 {
 	uint32_t ticket = event_begin(&pg.frames.freed);
 
-	if (writeback_run() || !atomic_load(&pg.nr_writes))
-		event_cancel(&pg.frames.freed);
-	else
-		event_wait(&pg.frames.freed, ticket);
+	event_wait_unless(&pg.frames.freed, ticket, writeback_run() || !atomic_load(&pg.nr_writes));
 }
 
 void reclaim_frames(const struct frame_nr *frames, uint32_t nr)
@@ -474,7 +469,7 @@ void reclaim_wait(uint32_t nr)
 	/* Every page was tried twice, swap refused each, and nothing was freed meanwhile. */
 	if (atomic_load(&pg.nospace_streak) > 2 * pg.frames.nr_frames)
 		out_of_memory();
-	reclaim_kick();
+	threads_kick();
 	/* Bounded: what this thread waits for may also come from pages that become evictable
 	 * without anything being freed. */
 	if (atomic_load(&pg.frames.freed.seq) == ticket)
@@ -517,34 +512,6 @@ void reclaim_wait_entry(void)
 	event_cancel(&pg.frames.freed);
 }
 
-/* Whether the pager thread is to unmap: it has been told to; or several threads wait for reads, so
- * that there is a CPU for it, and it has nothing to write meanwhile. */
-static bool is_short(void)
-{
-	if (pg.config.is_exact || frames_room() >= (int32_t)pg.places_low)
-		return false;
-	return !pg.inline_threads ||
-	       (stall_nr_reading() > pg.inline_threads && !atomic_load(&pg.nr_writes));
-}
-
-/* Bring the free places up to the high watermark. Return: anything was done. */
-static bool refill_places(void)
-{
-	bool any = false;
-
-	if (!is_short())
-		return false;
-	while (frames_room() < (int32_t)pg.places_high) {
-		bool freed = reclaim_batch() > 0;
-
-		any |= freed;
-		any |= writeback_run() > 0;
-		if (!freed || atomic_load(&pg.park_wanted))
-			break;
-	}
-	return any;
-}
-
 void reclaim_stop(void)
 {
 	lock_acquire(&pg.reclaim_lock);
@@ -557,128 +524,6 @@ void reclaim_stop(void)
 void reclaim_go_on(void)
 {
 	lock_release(&pg.reclaim_lock);
-}
-
-static void park(struct pager_thread *me)
-{
-	atomic_store(&me->state, THREAD_PARKED);
-	event_signal(&pg.parked);
-	while (atomic_load(&pg.park_wanted)) {
-		uint32_t ticket = event_begin(&me->kick);
-
-		if (atomic_load(&pg.park_wanted))
-			event_wait(&me->kick, ticket);
-		else
-			event_cancel(&me->kick);
-	}
-	atomic_store(&me->state, THREAD_RUNNING);
-}
-
-/* Write all that is queued. Return: anything was done. */
-static bool write_queued(bool is_first)
-{
-	for (bool any = false;; any = true) {
-		if (is_first)
-			share_feed();
-		if (!writeback_run())
-			return any;
-	}
-}
-
-static void pager_thread(void *arg)
-{
-	struct pager_thread *me = arg;
-	bool is_first = me == pg.threads;
-
-	for (;;) {
-		/* First: reclaim_park() may have found this thread parked, or not there. */
-		while (atomic_load(&pg.park_wanted))
-			park(me);
-		bool any = is_first && refill_places();
-
-		if (write_queued(is_first) || any)
-			continue;
-		/* Announced first, then looked once more: reclaim_kick() wakes only who waits. */
-		uint32_t ticket = event_begin(&me->kick);
-		if (pg.write_head != UINT32_MAX || atomic_load(&pg.park_wanted))
-			event_cancel(&me->kick);
-		else
-			event_wait(&me->kick, ticket);
-	}
-}
-
-/* @t is not there, and marked as running already. */
-static void start(struct pager_thread *t)
-{
-	bool is_first = t == pg.threads, is_parking = atomic_load(&pg.park_wanted);
-
-	if (!is_parking &&
-	    thread_start(pager_thread, t, is_first ? "faultline-pager" : "faultline-write") >= 0)
-		return;
-	/* No thread to be had (RLIMIT_NPROC): whoever needs room writes. */
-	atomic_store(&t->state, is_parking || is_first ? THREAD_NONE : THREAD_REFUSED);
-	event_signal(&pg.parked);
-}
-
-/* Return: false: it is busy, or not to be had. */
-static bool wake(struct pager_thread *t)
-{
-	uint32_t none = THREAD_NONE;
-
-	if (atomic_compare_exchange_strong(&t->state, &none, THREAD_RUNNING)) {
-		start(t);
-		return true;
-	}
-	if (!atomic_load(&t->kick.nr_waiting))
-		return false;
-	event_signal(&t->kick);
-	return true;
-}
-
-void reclaim_kick(void)
-{
-	if ((!atomic_load(&pg.nr_writes) && !is_short()) || wake(&pg.threads[0]))
-		return;
-	for (uint32_t i = 1; i < NR_PAGER_THREADS && pg.write_head != UINT32_MAX; i++)
-		if (swap_nr_writing(pg.swap) < i || wake(&pg.threads[i]))
-			return;
-}
-
-void reclaim_park(void)
-{
-	atomic_store(&pg.park_wanted, 1);
-	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++)
-		event_signal(&pg.threads[i].kick);
-	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++) {
-		_Atomic uint32_t *state = &pg.threads[i].state;
-
-		while (atomic_load(state) == THREAD_RUNNING) {
-			uint32_t ticket = event_begin(&pg.parked);
-
-			if (atomic_load(state) == THREAD_RUNNING)
-				event_wait(&pg.parked, ticket);
-			else
-				event_cancel(&pg.parked);
-		}
-	}
-}
-
-void reclaim_unpark(void)
-{
-	atomic_store(&pg.park_wanted, 0);
-	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++)
-		event_signal(&pg.threads[i].kick);
-}
-
-void reclaim_after_fork(void)
-{
-	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++) {
-		atomic_store(&pg.threads[i].state, THREAD_NONE);
-		atomic_store(&pg.threads[i].kick.nr_waiting, 0);
-	}
-	atomic_store(&pg.park_wanted, 0);
-	atomic_store(&pg.parked.nr_waiting, 0);
-	readahead_after_fork();
 }
 
 void reclaim_set_watermarks(void)

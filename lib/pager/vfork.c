@@ -64,10 +64,7 @@ static void server_thread(void *arg)
 			serve_request(&requests[i]);
 			any = true;
 		}
-		if (any)
-			event_cancel(&asked);
-		else
-			event_wait(&asked, ticket);
+		event_wait_unless(&asked, ticket, any);
 	}
 }
 

@@ -169,10 +169,8 @@ static int file_want(struct swap *s)
 			continue;
 		}
 		uint32_t ticket = event_begin(&s->file_event);
-		if (atomic_load(&s->file_state) == FILE_OPENING)
-			event_wait(&s->file_event, ticket);
-		else
-			event_cancel(&s->file_event);
+		event_wait_unless(
+		    &s->file_event, ticket, atomic_load(&s->file_state) != FILE_OPENING);
 	}
 	return 0;
 }
