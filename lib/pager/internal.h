@@ -93,6 +93,7 @@ struct pager {
 	uint32_t nr_answers, nr_unused; /* [policy_lock] of pages that were watched: lately */
 	uint32_t max_held; /* [const] most that the policy may watch, if no buffer is lent */
 	struct pace pace;
+	uint64_t nr_put_back;  /* [reclaim_lock] times that a chosen page found no buffer */
 	uint32_t held_bound;   /* [reclaim_lock] most that the policy may watch now */
 	uint32_t lend_target;  /* [reclaim_lock] buffers that should be places */
 	uint32_t hold_reserve; /* [const] buffers that the trap TLB leaves to others */

@@ -29,6 +29,7 @@
 
 #define TLB_RESERVE  16u   /* see hold_reserve: reads and writes want a few at a time; guess */
 #define MAX_IN_WRITE 1024u /* buffers that held pages leave for writes; guess */
+#define MIN_CHOICES  32u   /* clean pages need no buffer to leave; guess */
 /* Where faults cost more than that, so does it to write to many page tables: see
  * doc/performance.md, "Two machines", whose first touches take 1.5 and 11 us. */
 #define DEAR_TOUCH_NS 4000u
@@ -315,6 +316,18 @@ static bool does_blocks(void)
 	return stall_nr_active() > pg.block_threads && !pg.config.is_exact && !tlb_is_on();
 }
 
+/* Dirty pages that find no buffer would only go back to the policy, as its youngest. While writes
+ * will free some, no more pages are chosen to be watched than there are buffers, and as many to
+ * leave. [reclaim lock] */
+static uint32_t choices_wanted(void)
+{
+	uint32_t there = atomic_load(&pg.frames.bufs_free), kept = reclaim_read_reserve();
+
+	if (!pool_is_shared() || !atomic_load(&pg.nr_writes))
+		return MAX_BATCH;
+	return MAX(there > kept ? 2 * (there - kept) : 0, MIN_CHOICES);
+}
+
 /* Lets go of the reclaim lock. */
 static uint32_t batch_locked(void)
 {
@@ -331,6 +344,7 @@ static uint32_t batch_locked(void)
 	max = MAX(max * pg.pace.eighths / 8, 2u);
 	if (with_others) /* half as many may come along, and all of those are written */
 		max = MAX(max / 2, 2u);
+	max = MIN(max, choices_wanted());
 	uint32_t nr = policy_choose(choices, pg.config.is_exact ? 1 : max, &is_policys);
 
 	return do_choices(nr, with_others && is_policys);

@@ -191,6 +191,7 @@ static void assign_buffers(struct batch *b)
 				v.evict = true; /* clean: no buffer, no second chance */
 			} else if (used == got) {
 				put_back(&v);
+				pg.nr_put_back++;
 				continue;
 			} else {
 				v.buf = b->bufs[used++];
