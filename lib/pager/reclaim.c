@@ -321,10 +321,10 @@ static bool does_blocks(void)
  * leave. [reclaim lock] */
 static uint32_t choices_wanted(void)
 {
-	uint32_t there = atomic_load(&pg.frames.bufs_free), kept = reclaim_read_reserve();
-
 	if (!pool_is_shared() || !atomic_load(&pg.nr_writes))
 		return MAX_BATCH;
+	uint32_t there = atomic_load(&pg.frames.bufs_free), kept = reclaim_read_reserve();
+
 	return MAX(there > kept ? 2 * (there - kept) : 0, MIN_CHOICES);
 }
 

@@ -118,11 +118,17 @@ void threads_kick(void)
 			return;
 }
 
-void threads_park(void)
+/* Let all of them see it. */
+static void set_park_wanted(uint32_t is_wanted)
 {
-	atomic_store(&pg.park_wanted, 1);
+	atomic_store(&pg.park_wanted, is_wanted);
 	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++)
 		event_signal(&pg.threads[i].kick);
+}
+
+void threads_park(void)
+{
+	set_park_wanted(1);
 	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++) {
 		_Atomic uint32_t *state = &pg.threads[i].state;
 
@@ -136,9 +142,7 @@ void threads_park(void)
 
 void threads_unpark(void)
 {
-	atomic_store(&pg.park_wanted, 0);
-	for (uint32_t i = 0; i < NR_PAGER_THREADS; i++)
-		event_signal(&pg.threads[i].kick);
+	set_park_wanted(0);
 }
 
 void threads_after_fork(void)
