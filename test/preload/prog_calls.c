@@ -5,8 +5,13 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/fsmap.h>
 #include <linux/futex.h>
+#include <linux/if_tun.h>
+#include <linux/kvm.h>
 #include <mqueue.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -409,6 +414,48 @@ static void test_ioctl(void)
 	(void)sv;
 }
 
+/* Requests that use more than their numbers say, where the machine has such devices. */
+static void test_long_ioctl(void)
+{
+	const size_t nr = 200;
+	struct kvm_cpuid2 *cpuid = managed(sizeof(*cpuid) + nr * sizeof(cpuid->entries[0]));
+	static struct fsmap_head plain;
+	struct fsmap_head *map = managed(sizeof(*map) + 8 * sizeof(map->fmh_recs[0]));
+	NEW(struct ifreq, name);
+	char *end = (char *)managed_pages(131072) + 65536;
+
+	int fd = open("/dev/net/tun", O_RDWR);
+	memset(name, 0, sizeof(*name));
+	strcpy(name->ifr_name, "fltest%d");
+	name->ifr_flags = IFF_TUN | IFF_NO_PI;
+	if (fd >= 0 && ioctl(fd, TUNSETIFF, name) == 0)
+		CHECK(!strncmp(name->ifr_name, "fltest", 6) && name->ifr_name[6] != '%');
+	/* ... and where there is not as much memory. */
+	CHECK(munmap(end, 65536) == 0);
+	if (fd >= 0)
+		CHECK(ioctl(fd, TUNSETIFF, end - sizeof(int)) < 0 && errno == EFAULT);
+	close(fd);
+
+	fd = open("/dev/kvm", O_RDWR);
+	memset(cpuid, 0, sizeof(*cpuid) + nr * sizeof(cpuid->entries[0]));
+	cpuid->nent = nr;
+	if (fd >= 0 && ioctl(fd, KVM_GET_SUPPORTED_CPUID, cpuid) == 0)
+		CHECK(cpuid->nent > 1 && cpuid->entries[0].eax && cpuid->entries[1].eax);
+	close(fd);
+
+	fd = open("/", O_RDONLY);
+	memset(&plain, 0, sizeof(plain));
+	memset(&plain.fmh_keys[1], 0xff, sizeof(plain.fmh_keys[1]));
+	memset(plain.fmh_keys[1].fmr_reserved, 0, sizeof(plain.fmh_keys[1].fmr_reserved));
+	plain.fmh_keys[1].fmr_length = 0;
+	memcpy(map, &plain, sizeof(plain));
+	memset(map->fmh_recs, 0x5a, 8 * sizeof(map->fmh_recs[0]));
+	map->fmh_count = 8;
+	if (ioctl(fd, FS_IOC_GETFSMAP, map) == 0 && map->fmh_entries)
+		CHECK(map->fmh_recs[0].fmr_length != 0x5a5a5a5a5a5a5a5a);
+	close(fd);
+}
+
 static void test_signals(void)
 {
 	NEW(sigset_t, set);
@@ -564,6 +611,7 @@ int main(int argc, char **argv)
 		test_time();
 		test_process();
 		test_ioctl();
+		test_long_ioctl();
 		test_signals();
 		test_futex();
 		test_ipc();
