@@ -32,6 +32,7 @@ enum arg_kind {
 	ARG_INOUT,     /* `size` bytes, perhaps written */
 	ARG_IN_BUF,    /* args[len] elements of `size` bytes, read */
 	ARG_INOUT_BUF, /* the same, perhaps written */
+	ARG_POLLFDS,   /* args[len] of poll's, whose `revents` are written */
 	ARG_OUT_BUF, /* room for args[len] elements of `size`; the result says how many there are */
 	ARG_OUT_LEN, /* room for *(socklen_t *)args[len] bytes, which afterwards says how many; the
 	              * kernel never writes more than `size`, if that is not 0 */
@@ -55,6 +56,7 @@ enum guard_special {
 	SPECIAL_FUTEX,
 	SPECIAL_SELECT,
 	SPECIAL_IOCTL,
+	SPECIAL_SOCKOPT, /* getsockopt */
 	SPECIAL_FCNTL,
 	SPECIAL_PRCTL,
 	SPECIAL_SIGNAL, /* what must survive our handler's return */

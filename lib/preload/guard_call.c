@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -61,6 +62,7 @@ static long arg_bytes(const struct plain *p, int i)
 	case ARG_IN_BUF:
 	case ARG_INOUT_BUF:
 	case ARG_OUT_BUF:
+	case ARG_POLLFDS:
 		/* Counts are ints or size_t; a negative one the kernel shall refuse itself. */
 		if (a->size > 1 && (int)n < 0)
 			return 0;
@@ -108,6 +110,15 @@ static int arg_prepare(struct plain *p, int i)
 	return 0;
 }
 
+/* What the program changes in the others while it waits shall stay. Return: 0 or -EFAULT. */
+static int hand_back_events(struct pollfd *user, const struct pollfd *real, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (guard_copy(&user[i].revents, &real[i].revents, sizeof(real[i].revents)))
+			return -EFAULT;
+	return 0;
+}
+
 /* Copy back what the kernel wrote. Return: 0 or -EFAULT. */
 static int arg_finish(struct plain *p, int i, long result)
 {
@@ -119,6 +130,9 @@ static int arg_finish(struct plain *p, int i, long result)
 	case ARG_INOUT_BUF:
 		bytes = p->size[i];
 		break;
+	case ARG_POLLFDS:
+		return hand_back_events((struct pollfd *)p->trap->args[i],
+		    (const struct pollfd *)p->real[i], p->size[i] / sizeof(struct pollfd));
 	case ARG_OUT_BUF:
 		if (result > 0)
 			bytes = MIN(p->size[i], (size_t)result * a->size);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
 #include <limits.h>
 #include <sched.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -192,6 +194,39 @@ static long select_call(const struct guard_trap *t)
 		own.args[5] = (long)&mask;
 	}
 	return guard_with(&own, arg);
+}
+
+/* Of a filter, lengths are numbers of instructions. */
+static long socket_filter(const struct guard_trap *t)
+{
+	socklen_t len;
+	struct bounce b;
+
+	if (guard_copy(&len, (void *)t->args[4], sizeof(len)))
+		return -EFAULT;
+	long result = bounce_begin(&b, t->sp, t->stack);
+	if (result)
+		return result;
+	size_t room = MIN(len, (socklen_t)BPF_MAXINSNS) * sizeof(struct sock_filter);
+	void *mem = bounce_alloc(&b, room + 1);
+	result = -ENOMEM;
+	if (mem)
+		result =
+		    sys_call5(t->nr, t->args[0], t->args[1], t->args[2], (long)mem, (long)&len);
+	/* Where there is no room the number is asked for. */
+	size_t bytes = MIN(room, len * sizeof(struct sock_filter));
+	if (!result && (guard_copy((void *)t->args[3], mem, bytes) ||
+	                   guard_copy((void *)t->args[4], &len, sizeof(len))))
+		result = -EFAULT;
+	bounce_end(&b);
+	return result;
+}
+
+static long getsockopt_call(const struct guard_trap *t)
+{
+	bool is_filter = (int)t->args[1] == SOL_SOCKET && (int)t->args[2] == SO_GET_FILTER;
+
+	return is_filter ? socket_filter(t) : guard_plain(t);
 }
 
 static long fcntl_call(const struct guard_trap *t)
@@ -444,6 +479,8 @@ long guard_special(struct guard_trap *t, enum guard_special what)
 		return select_call(t);
 	case SPECIAL_IOCTL:
 		return guard_ioctl(t);
+	case SPECIAL_SOCKOPT:
+		return getsockopt_call(t);
 	case SPECIAL_FCNTL:
 		return fcntl_call(t);
 	case SPECIAL_PRCTL:

@@ -70,6 +70,10 @@
 	{                                                         \
 		ARG_OUT_LEN, len, sizeof(struct sockaddr_storage) \
 	}
+#define POLLFDS(len)                \
+	{                           \
+		ARG_POLLFDS, len, 8 \
+	}
 #define SIGSET(len)                \
 	{                          \
 		ARG_SIGSET, len, 8 \
@@ -89,7 +93,7 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	CALL(stat, STR, INOUT(144)),
 	CALL(fstat, VALUE, INOUT(144)),
 	CALL(lstat, STR, INOUT(144)),
-	CALL(poll, INOUT_BUF(1, 8)),
+	CALL(poll, POLLFDS(1)),
 	NO_POINTER(lseek),
 	SPECIAL_CALL(mmap, MAPPING, SPECIAL),
 	SPECIAL_CALL(mprotect, MAPPING, SPECIAL),
@@ -137,7 +141,7 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	CALL(getpeername, VALUE, SOCKET_NAME(2), INOUT(4)),
 	CALL(socketpair, VALUE, VALUE, VALUE, INOUT(8)),
 	CALL(setsockopt, VALUE, VALUE, VALUE, IN_BUF(4, 1)),
-	CALL(getsockopt, VALUE, VALUE, VALUE, OUT_LEN(4), INOUT(4)),
+	SPECIAL_CALL(getsockopt, SOCKOPT, VALUE, VALUE, VALUE, OUT_LEN(4), INOUT(4)),
 	SPECIAL_CALL(clone, CLONE, VALUE, VALUE, SPECIAL, SPECIAL),
 	NO_POINTER(fork),
 	NO_POINTER(vfork),
@@ -340,7 +344,7 @@ static const struct guard_info calls[GUARD_NR_CALLS] = {
 	CALL(fchmodat, VALUE, STR),
 	CALL(faccessat, VALUE, STR),
 	SPECIAL_CALL(pselect6, SELECT, VALUE, SPECIAL, SPECIAL, SPECIAL, SPECIAL, SPECIAL),
-	CALL(ppoll, INOUT_BUF(1, 8), VALUE, INOUT(16), SIGSET(4)),
+	CALL(ppoll, POLLFDS(1), VALUE, INOUT(16), SIGSET(4)),
 	NO_POINTER(unshare),
 	NO_POINTER(set_robust_list),
 	CALL(get_robust_list, VALUE, INOUT(8), INOUT(8)),

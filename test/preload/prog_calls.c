@@ -217,6 +217,65 @@ static void test_waiting(void)
 	close(e), close(p[0]), close(p[1]);
 }
 
+struct change {
+	struct pollfd *pfd;
+	int fd;
+};
+
+static void *change_and_wake(void *arg)
+{
+	const struct change *c = arg;
+
+	usleep(30000);
+	c->pfd[1] = (struct pollfd){.fd = 77, .events = POLLOUT, .revents = 5};
+	CHECK(write(c->fd, "x", 1) == 1);
+	return NULL;
+}
+
+/* Of what poll() is given the kernel writes no more than `revents`. */
+static void test_changed_while_waiting(void)
+{
+	NEW(struct change, c);
+	pthread_t thread;
+	int p[2];
+
+	CHECK(pipe(p) == 0);
+	*c = (struct change){managed(2 * sizeof(*c->pfd)), p[1]};
+	c->pfd[0] = (struct pollfd){.fd = p[0], .events = POLLIN};
+	c->pfd[1] = (struct pollfd){.fd = -1, .events = POLLIN};
+	CHECK(pthread_create(&thread, NULL, change_and_wake, c) == 0);
+	CHECK(poll(c->pfd, 2, -1) == 1 && c->pfd[0].revents == POLLIN);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(c->pfd[1].fd == 77 && c->pfd[1].events == POLLOUT && c->pfd[1].revents == 0);
+	close(p[0]), close(p[1]);
+}
+
+/* Lengths of filters are numbers of instructions. */
+static void test_socket_filter(void)
+{
+	static struct sock_filter code[] = {
+	    {BPF_LD | BPF_H | BPF_ABS, 0, 0, 12},
+	    {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0x800},
+	    {BPF_RET | BPF_K, 0, 0, 0x40000},
+	    {BPF_RET | BPF_K, 0, 0, 0},
+	};
+	struct sock_fprog filter = {sizeof(code) / sizeof(*code), code};
+	struct sock_filter *got = managed(16 * sizeof(*got));
+	NEW(socklen_t, len);
+	int s = socket(AF_INET, SOCK_DGRAM, 0);
+
+	CHECK(setsockopt(s, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) == 0);
+	*len = 0;
+	CHECK(getsockopt(s, SOL_SOCKET, SO_GET_FILTER, got, len) == 0 && *len == filter.len);
+	*len = 3;
+	CHECK(getsockopt(s, SOL_SOCKET, SO_GET_FILTER, got, len) < 0 && errno == EINVAL);
+	memset(got, 0x5a, 16 * sizeof(*got));
+	*len = 16;
+	CHECK(getsockopt(s, SOL_SOCKET, SO_GET_FILTER, got, len) == 0 && *len == filter.len);
+	CHECK(!memcmp(got, code, sizeof(code)) && got[filter.len].k == 0x5a5a5a5a);
+	close(s);
+}
+
 static void test_sockets(void)
 {
 	int *sv = managed(8), *one = managed(sizeof(int));
@@ -606,6 +665,8 @@ int main(int argc, char **argv)
 		test_names();
 		test_directories();
 		test_waiting();
+		test_changed_while_waiting();
+		test_socket_filter();
 		test_sockets();
 		test_pipes();
 		test_time();
