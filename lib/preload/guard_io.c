@@ -105,7 +105,14 @@ struct plan {
 	bool is_claimed;  /* see claim_range() */
 };
 
-#define MAJOR_MEM 1u /* /dev/zero, /dev/urandom */
+/* Of the devices of major 1: zero, full, random and urandom. Others of them give a record a read
+ * (kmsg). */
+static bool is_endless_device(dev_t dev)
+{
+	unsigned nr = minor(dev);
+
+	return major(dev) == 1 && (nr == 5 || nr == 7 || nr == 8 || nr == 9);
+}
 
 static bool is_stream_socket(int fd)
 {
@@ -169,7 +176,7 @@ static struct plan plan_transfer(const struct io *io)
 	case S_IFCHR:
 		return (struct plan){.piece = APPEND_BYTES,
 		    .is_repeated = true,
-		    .is_endless = major(st.st_rdev) == MAJOR_MEM};
+		    .is_endless = is_endless_device(st.st_rdev)};
 	default:
 		return whole;
 	}
