@@ -11,12 +11,14 @@
 #include "preload/guard.h"
 
 /* Each: instructions from _fault to _end may fault, and go on at _end in any case. rep movsb is
- * exact: rcx holds what is left wherever it stops. */
+ * exact: rcx holds what is left wherever it stops. A thread may be cancelled in it, and the
+ * unwinder must know the way out. */
 __asm__(".text\n"
         ".hidden guard_asm_copy\n"
         ".globl guard_asm_copy\n"
         ".type guard_asm_copy, @function\n"
         "guard_asm_copy:\n" /* (dst, src, len) -> bytes left */
+        "	.cfi_startproc\n"
         "	mov %rdx, %rcx\n"
         "	cld\n"
         ".hidden guard_asm_copy_fault\n"
@@ -28,11 +30,13 @@ __asm__(".text\n"
         "guard_asm_copy_end:\n"
         "	mov %rcx, %rax\n"
         "	ret\n"
+        "	.cfi_endproc\n"
         ".size guard_asm_copy, . - guard_asm_copy\n"
         ".hidden guard_asm_read\n"
         ".globl guard_asm_read\n"
         ".type guard_asm_read, @function\n"
         "guard_asm_read:\n" /* (addr) -> 0, or 1 when it cannot */
+        "	.cfi_startproc\n"
         "	mov $1, %eax\n"
         ".hidden guard_asm_read_fault\n"
         ".globl guard_asm_read_fault\n"
@@ -43,11 +47,13 @@ __asm__(".text\n"
         ".globl guard_asm_read_end\n"
         "guard_asm_read_end:\n"
         "	ret\n"
+        "	.cfi_endproc\n"
         ".size guard_asm_read, . - guard_asm_read\n"
         ".hidden guard_asm_write\n"
         ".globl guard_asm_write\n"
         ".type guard_asm_write, @function\n"
         "guard_asm_write:\n" /* (addr) -> 0, or 1; writes without changing anything */
+        "	.cfi_startproc\n"
         "	mov $1, %eax\n"
         ".hidden guard_asm_write_fault\n"
         ".globl guard_asm_write_fault\n"
@@ -58,6 +64,7 @@ __asm__(".text\n"
         ".globl guard_asm_write_end\n"
         "guard_asm_write_end:\n"
         "	ret\n"
+        "	.cfi_endproc\n"
         ".size guard_asm_write, . - guard_asm_write\n");
 
 extern size_t guard_asm_copy(void *dst, const void *src, size_t len);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Eight threads, each with pipes of its own, and detached ones that come and go. */
+/* Eight threads, each with pipes of its own, and detached ones that come and go; cancelled ones,
+ * which clean up as C++ would; and C11's. */
 #include "prog.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -55,6 +57,40 @@ static void *talk(void *arg)
 	return NULL;
 }
 
+static _Atomic int nr_cleaned;
+
+static void clean(int *fd)
+{
+	close(*fd);
+	nr_cleaned++;
+}
+
+static void *read_for_ever(void *buf)
+{
+	/* As a destructor of C++. */
+	__attribute__((cleanup(clean))) int fd = open("/dev/zero", O_RDONLY);
+
+	while (read(fd, buf, 4 << 20) >= 0)
+		;
+	return NULL;
+}
+
+static void test_cancelled(void)
+{
+	char *buf = managed_pages(4 << 20);
+	void *result;
+
+	nr_cleaned = 0;
+	for (int i = 0; i < 10; i++) {
+		pthread_t thread;
+		CHECK(pthread_create(&thread, NULL, read_for_ever, buf) == 0);
+		usleep(10000 + (unsigned)i * 777);
+		CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0);
+		CHECK(result == PTHREAD_CANCELED && nr_cleaned == i + 1);
+	}
+	munmap(buf, 4 << 20);
+}
+
 static _Atomic int nr_ended;
 
 static void *come_and_go(void *arg)
@@ -74,6 +110,7 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		rounds = atoi(argv[1]);
+	test_cancelled();
 	for (long i = 0; i < NR_THREADS; i++)
 		CHECK(pthread_create(&threads[i], NULL, talk, (void *)i) == 0);
 	pthread_attr_init(&attr);
