@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * pthread_create: keeps faults deliverable while glibc starts and ends the thread
+ * pthread_create and thrd_create: keep faults deliverable while glibc starts and ends the thread
  * (blocked_window.h). The new thread inherits the mask that its creator has at that moment.
  * pthread_cancel: the first one of a process may be lost on a thread that is on a managed stack;
  * and the unwinder must know the way out of our system calls (unwind.h).
@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <threads.h>
 #include <unistd.h>
 
 #include "base/ensure.h"
@@ -27,15 +28,18 @@
 
 struct start {
 	void *(*routine)(void *);
+	thrd_start_t c11_routine; /* of thrd_create, instead */
 	void *arg;
 };
 
 REAL(pthread_create);
+REAL(thrd_create);
 REAL(pthread_cancel);
 
 RESOLVE_EARLY static void resolve(void)
 {
 	RESOLVE(pthread_create);
+	RESOLVE(thrd_create);
 	RESOLVE(pthread_cancel);
 }
 
@@ -112,7 +116,9 @@ static void *run(void *arg)
 	free(arg);
 	altstack_thread_start();
 	pthread_cleanup_push(before_end, NULL);
-	result = start.routine(start.arg);
+	/* As thrd_exit() says it, and thrd_join() reads it. */
+	result = start.routine ? start.routine(start.arg)
+	                       : (void *)(intptr_t)start.c11_routine(start.arg);
 	pthread_cleanup_pop(1);
 	return result;
 }
@@ -159,18 +165,14 @@ static long create(void *arg)
 	return err;
 }
 
-EXPORT int pthread_create(
-    pthread_t *thread, const pthread_attr_t *attr, void *(*routine)(void *), void *arg)
+/* Return: 0 or errno. */
+static int make(pthread_t *thread, const pthread_attr_t *attr, const struct start *as)
 {
-	if (!real_pthread_create)
-		resolve();
-	preload_start(); /* before there are two: a library initialised before ours may make one */
-	if (!pager_is_running())
-		return real_pthread_create(thread, attr, routine, arg);
 	struct start *start = malloc(sizeof(*start));
+
 	if (!start)
 		return EAGAIN;
-	*start = (struct start){.routine = routine, .arg = arg};
+	*start = *as;
 	struct create c = {.thread = thread, .attr = attr, .start = start};
 	/* libc blocks all signals, and then reads what it has put on the stack. */
 	int err =
@@ -179,6 +181,36 @@ EXPORT int pthread_create(
 	if (err)
 		free(start);
 	return err;
+}
+
+EXPORT int pthread_create(
+    pthread_t *thread, const pthread_attr_t *attr, void *(*routine)(void *), void *arg)
+{
+	if (!real_pthread_create)
+		resolve();
+	preload_start(); /* before there are two: a library initialised before ours may make one */
+	if (!pager_is_running())
+		return real_pthread_create(thread, attr, routine, arg);
+	struct start start = {.routine = routine, .arg = arg};
+	return make(thread, attr, &start);
+}
+
+EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *arg)
+{
+	if (!real_pthread_create)
+		resolve();
+	preload_start();
+	if (!pager_is_running())
+		return NEED(thrd_create)(thread, routine, arg);
+	struct start start = {.c11_routine = routine, .arg = arg};
+	switch (make(thread, NULL, &start)) {
+	case 0:
+		return thrd_success;
+	case ENOMEM:
+		return thrd_nomem;
+	default:
+		return thrd_error;
+	}
 }
 
 EXPORT int pthread_cancel(pthread_t thread)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <threads.h>
 #include <unistd.h>
 
 #define NR_THREADS 8
@@ -103,6 +104,54 @@ static void *come_and_go(void *arg)
 	return arg;
 }
 
+#define NR_C11 40
+
+static _Atomic int nr_c11, may_end;
+
+static int wait_and_end(void *arg)
+{
+	nr_c11++;
+	while (!may_end)
+		usleep(1000);
+	nr_c11--;
+	return *(int *)arg;
+}
+
+static int end_by_exit(void *arg)
+{
+	thrd_exit(*(int *)arg);
+}
+
+/* What libc keeps of a thread in the heap is absent when they all end. */
+static void test_c11(void)
+{
+	int *result = malloc(sizeof(*result)), got = 0;
+	thrd_t thread;
+
+	*result = -5;
+	may_end = 0;
+	for (int i = 0; i < NR_C11; i++) {
+		CHECK(thrd_create(&thread, wait_and_end, result) == thrd_success);
+		CHECK(thrd_detach(thread) == thrd_success);
+		memset(malloc(5000), 1, 5000);
+	}
+	while (nr_c11 < NR_C11)
+		usleep(1000);
+	char *others = managed_pages(2 << 20);
+	memset(others, 1, 2 << 20);
+	munmap(others, 2 << 20);
+	may_end = 1;
+	while (nr_c11)
+		usleep(1000);
+	usleep(50000);
+	CHECK(thrd_create(&thread, wait_and_end, result) == thrd_success);
+	CHECK(thrd_join(thread, &got) == thrd_success && got == -5);
+	*result = 7;
+	CHECK(thrd_create(&thread, end_by_exit, result) == thrd_success);
+	CHECK(thrd_join(thread, &got) == thrd_success && got == 7);
+	free(result);
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t threads[NR_THREADS];
@@ -124,5 +173,6 @@ int main(int argc, char **argv)
 		CHECK(pthread_join(threads[i], NULL) == 0);
 	while (nr_ended < rounds)
 		usleep(1000);
+	test_c11();
 	return 0;
 }
