@@ -355,11 +355,11 @@ static long sigaltstack_call(const struct guard_trap *t)
 
 static long signal_call(const struct guard_trap *t)
 {
+	if (t->nr == SYS_rt_sigaction)
+		return sigaction_call(t);
 	if (!t->uc)
 		return -ENOSYS;
-	if (t->nr == SYS_rt_sigprocmask)
-		return sigprocmask_call(t);
-	return t->nr == SYS_rt_sigaction ? sigaction_call(t) : sigaltstack_call(t);
+	return t->nr == SYS_rt_sigprocmask ? sigprocmask_call(t) : sigaltstack_call(t);
 }
 
 /* The 32-bit size at offset @at of argument @i, kept below @max; @zero stands for 0. */

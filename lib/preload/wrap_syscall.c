@@ -149,7 +149,8 @@ static bool has_nested(long nr)
 	case SYS_execve:
 	case SYS_execveat:
 	case SYS_futex_waitv:
-	case SYS_io_setup: /* not nested, but not to be made unseen */
+	case SYS_rt_sigaction: /* not nested, but not to be made unseen */
+	case SYS_io_setup:
 	case SYS_io_uring_setup:
 		return true;
 	default:

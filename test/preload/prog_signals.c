@@ -14,6 +14,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#define ABSENT_BYTES ((size_t)512 << 10) /* as much as there are frames for */
+
 static volatile sig_atomic_t nr_handled;
 static sigjmp_buf jump;
 static char *scratch;
@@ -319,6 +321,49 @@ static void test_handler_masks(void)
 }
 
 /* A fault signal that was sent while it is blocked can be seen, and taken. */
+/* The kernel's own structure, given by number. */
+struct kernel_action {
+	void (*handler)(int);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+void restore(void);
+__asm__("restore: mov $15, %eax\n" /* rt_sigreturn */
+        "	syscall\n");
+
+static char *absent;
+static volatile sig_atomic_t sum;
+
+static void look_at_absent(int sig)
+{
+	(void)sig;
+	for (size_t i = 0; i < ABSENT_BYTES; i += 4096)
+		sum += absent[i];
+}
+
+/* As libc's: it blocks everything, and what it touches is there all the same. */
+static void test_action_by_number(void)
+{
+	struct kernel_action act = {look_at_absent, 0x04000000, restore, ~0ul}, old;
+	char *others = managed_pages(ABSENT_BYTES);
+
+	absent = managed_pages(ABSENT_BYTES);
+	memset(absent, 1, ABSENT_BYTES);
+	memset(others, 2, ABSENT_BYTES);
+	CHECK(syscall(SYS_rt_sigaction, SIGUSR1, &act, NULL, 8) == 0);
+	sum = 0;
+	raise(SIGUSR1);
+	CHECK(sum == ABSENT_BYTES / 4096);
+	CHECK(syscall(SYS_rt_sigaction, SIGUSR1, NULL, &old, 8) == 0);
+	CHECK(old.handler == look_at_absent && old.restorer == restore);
+	CHECK(syscall(SYS_rt_sigaction, SIGUSR1, &act, NULL, 7) == -1 && errno == EINVAL);
+	CHECK(syscall(SYS_rt_sigaction, SIGKILL, &act, NULL, 8) == -1 && errno == EINVAL);
+	CHECK(signal(SIGUSR1, SIG_DFL) == look_at_absent);
+	munmap(absent, ABSENT_BYTES), munmap(others, ABSENT_BYTES);
+}
+
 static void test_pending(void)
 {
 	static const int sigs[] = {SIGBUS, SIGSEGV, SIGSYS};
@@ -495,6 +540,7 @@ int main(int argc, char **argv)
 		test_own_faults();
 		test_masks();
 		test_handler_masks();
+		test_action_by_number();
 		test_pending();
 		test_cancelled();
 		test_cancelled_in_trap();
