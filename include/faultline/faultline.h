@@ -27,7 +27,8 @@
  *     that is not in a frame may fail with EFAULT or transfer less. Copy, or touch the page and use
  *     it at once. Threads must not have their stacks there.
  *   - After fork() the child has the same memory, its own copy, and a pager of its own, with as
- * many frames.
+ * many frames. Handlers of pthread_atfork() may use managed memory, but for those of libraries that
+ * were initialised before this one.
  */
 #ifndef FAULTLINE_FAULTLINE_H
 #define FAULTLINE_FAULTLINE_H

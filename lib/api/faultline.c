@@ -77,9 +77,7 @@ static int start(const struct fl_options *options, char *why, size_t why_bytes)
 	}
 	err = pager_start(&config, why, why_bytes);
 	if (!err)
-		err = api_signals_install();
-	if (!err)
-		err = -pthread_atfork(api_fork_prepare, api_fork_parent, api_fork_child);
+		err = api_process_begin();
 	return err;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Fault handlers and fork for a process that links the library; see api.h. */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -65,29 +66,50 @@ static void on_fault(int sig, void *info, void *context)
 	errno = saved_errno;
 }
 
-int api_signals_install(void)
+static int signals_install(void)
 {
 	int err = sys_signal_install(SIGBUS, on_fault, ~0ull, 0, &old_bus);
 
 	return err ? err : sys_signal_install(SIGSEGV, on_fault, ~0ull, 0, &old_segv);
 }
 
+static _Atomic bool is_ours; /* the pager was started by fl_open() */
+static int handlers_err;
+
 /* Of the thread that forks. */
 static _Thread_local bool is_split __attribute__((tls_model("initial-exec")));
 
-void api_fork_prepare(void)
+/* A pager that cannot be split is left alone: then the child dies, with a message, of its first
+ * touch of managed memory. */
+static void fork_prepare(void)
 {
-	is_split = pager_fork_prepare() == 0;
+	is_split = atomic_load(&is_ours) && pager_fork_prepare() == 0;
 }
 
-void api_fork_parent(void)
+static void fork_parent(void)
 {
 	if (is_split)
 		pager_fork_parent();
 }
 
-void api_fork_child(void)
+static void fork_child(void)
 {
 	if (is_split)
 		pager_fork_child();
+}
+
+/* Before the program registers handlers of its own: they may touch managed memory, and so must run
+ * before it is sealed and after it is unsealed. */
+__attribute__((constructor)) static void fork_handlers_install(void)
+{
+	handlers_err = -pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+int api_process_begin(void)
+{
+	int err = handlers_err ?: signals_install();
+
+	if (!err)
+		atomic_store(&is_ours, true);
+	return err;
 }

@@ -24,11 +24,12 @@ static uint32_t withhold(uint32_t want)
 
 		atomic_fetch_add(&pg.withheld, nr);
 		taken += nr;
-		if (nr || reclaim_batch() || writeback_run()) {
+		if (nr || share_trim() || reclaim_batch() || writeback_run()) {
 			idle = 0;
 			continue;
 		}
-		/* Others take what becomes free, too. */
+		/* Others take what becomes free, too; and what is locked may need the tier's. */
+		share_yield();
 		idle++;
 		sys_sleep(1000000);
 	}
@@ -58,6 +59,7 @@ static int change_ram(uint32_t nr_frames)
 	if (keep > kept) {
 		if (!locked_fits(pg.frames.nr_places - keep))
 			return -ENOMEM;
+		share_fit(nr_frames);
 		uint32_t taken = withhold(keep - kept);
 
 		if (taken < keep - kept || !locked_fits(frames_usable())) {

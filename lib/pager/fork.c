@@ -13,6 +13,7 @@
 #include "pager/internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/syscall.h>
 
 #include "base/ensure.h"
@@ -167,10 +168,39 @@ static _Noreturn void die_in_child(const char *why, int err)
 		sys_call1(SYS_exit_group, 125);
 }
 
+/* Of the threads that a child may have before it touches anything, one builds the pager. */
+static _Atomic uint32_t is_building; /* 0 in every process that forks */
+
+/* Return: the pager is this thread's to build. If not, another one has built it. */
+static bool build_begin(void)
+{
+	uint32_t no = 0;
+
+	if (!atomic_compare_exchange_strong(&is_building, &no, 1)) {
+		futex_wait(pg.fork_mark, 0, 0);
+		return false;
+	}
+	if (!atomic_load(pg.fork_mark))
+		return true;
+	atomic_store(&is_building, 0);
+	return false;
+}
+
+static void build_end(void)
+{
+	atomic_store(pg.fork_mark, 1);
+	atomic_store(&is_building, 0);
+	futex_wake(pg.fork_mark, INT_MAX);
+}
+
 void fork_become_child(void)
 {
 	uint64_t mask = sys_signals_block(false);
 
+	if (!build_begin()) {
+		sys_signals_restore(mask);
+		return;
+	}
 	/* Made by a raw clone(): nobody stopped the pager for it, its tables may be half changed.
 	 */
 	if (!atomic_load(&pg.gate_closed))
@@ -181,8 +211,8 @@ void fork_become_child(void)
 	sys_fd_limit_restore(&limit);
 	if (err)
 		die_in_child("set-up failed", err);
-	atomic_store(pg.fork_mark, 1);
 	pager_publish(true);
 	pager_go_on();
+	build_end();
 	sys_signals_restore(mask);
 }

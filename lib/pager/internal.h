@@ -331,6 +331,9 @@ enum share_work {
 void share_worked(enum share_work work, uint64_t ns);
 /* Give back what the tier has beyond its share. Return: anything. Context: fault, no lock held. */
 bool share_trim(void);
+/* RAM is going to have @nr_frames: no more of it is the tier's than may be, once share_trim() has
+ * nothing left to do. Context: thread. */
+void share_fit(uint32_t nr_frames);
 /* Room is short and nothing can be evicted: the tier must give way. As above. */
 void share_yield(void);
 /* A thread of the pager's: places for the tier to grow into. As above. */

@@ -172,6 +172,9 @@ static void discard_page(struct pt_leaf leaf, struct vpn vpn, void *arg)
 	}
 	if (state != PAGE_NONE)
 		atomic_fetch_sub_explicit(&pg.nr_populated, 1, memory_order_relaxed);
+	/* There is room in RAM or in swap that was not there. */
+	if (state != PAGE_NONE && atomic_load(&pg.nospace_streak))
+		atomic_store(&pg.nospace_streak, 0);
 	event_log(&pg.telemetry, EVENT_DISCARD, vpn, UINT32_MAX);
 	*pte = 0;
 }
@@ -256,6 +259,17 @@ int mapping_cut_out(uintptr_t start, uintptr_t end)
 	return -ENOMEM;
 }
 
+/* Pages with a file behind them are on no way out when that goes, and its number is another's: a
+ * write under way would take that one for theirs. Return: to be ended by reclaim_go_on(). */
+static bool hold_backed(uintptr_t start, uintptr_t end)
+{
+	bool is = source_is_in(start, end);
+
+	if (is)
+		mapping_hold_still(start, end);
+	return is;
+}
+
 int mapping_unmap(uintptr_t start, uintptr_t end)
 {
 	int err = mapping_cut_out(start, end);
@@ -264,11 +278,14 @@ int mapping_unmap(uintptr_t start, uintptr_t end)
 		err = source_flush(start, end);
 	if (err)
 		return err;
+	bool is_held = hold_backed(start, end);
 	uint32_t places = mapping_discard(start, end);
 	err = region_remove(&pg.regions, start, end);
 	if (!err)
 		err = (int)raw_munmap(start, end - start);
 	source_sweep();
+	if (is_held)
+		reclaim_go_on();
 	mapping_give_back(places);
 	return err;
 }
@@ -306,6 +323,7 @@ static long mmap_fixed(uintptr_t addr, size_t len, int prot, uint8_t marks)
 		err = source_flush(addr, addr + len);
 	if (err)
 		return err;
+	bool is_held = hold_backed(addr, addr + len);
 	uint32_t places = mapping_discard(addr, addr + len);
 	err = region_remove(&pg.regions, addr, addr + len);
 	if (!err)
@@ -317,6 +335,8 @@ static long mmap_fixed(uintptr_t addr, size_t len, int prot, uint8_t marks)
 	if (err)
 		raw_munmap(addr, len); /* what was there is gone */
 	source_sweep();
+	if (is_held)
+		reclaim_go_on();
 	mapping_give_back(places);
 	return err ? err : (long)addr;
 }

@@ -52,7 +52,7 @@ _Static_assert(SHARE_DISTANCES *EPOCHS_PER_BUDGET == PTE_EPOCHS * SHARE_PER_BUDG
 
 static struct {
 	bool is_on;
-	uint32_t step, max;         /* [const] pages */
+	uint32_t max;               /* [const] pages */
 	_Atomic uint64_t looked_ns; /* [atomic] whoever moves it on looks */
 	_Atomic uint64_t grown_ns;  /* [atomic] likewise, for more() */
 	_Atomic uint32_t share;     /* pages */
@@ -132,10 +132,10 @@ static bool more(void)
 	look_if_due(now);
 	if (now - before < LOOK_NS || !atomic_compare_exchange_strong(&sh.grown_ns, &before, now))
 		return false;
-	if (atomic_load(&sh.nr_back) > QUIET_READS || share >= sh.step * MAX_UNASKED ||
-	    !packs_well())
+	uint32_t step = MAX(frames_budget() / SHARE_STEPS, 1u);
+	if (atomic_load(&sh.nr_back) > QUIET_READS || share >= step * MAX_UNASKED || !packs_well())
 		return false;
-	set_share(MAX(share, sh.step) + sh.step);
+	set_share(MAX(share, step) + step);
 	return true;
 }
 
@@ -179,8 +179,7 @@ int share_init(void)
 	/* Where faults are counted, RAM is what the option says: none of it is the tier's. */
 	if (!strcmp(codec, "off") || nr < SHARE_MIN_FRAMES || pg.config.is_exact || tlb_is_on())
 		return 0;
-	sh.step = nr / SHARE_STEPS;
-	sh.max = MIN(sh.step * MAX_SHARE, MAX_PAGES);
+	sh.max = MIN(nr / SHARE_STEPS * MAX_SHARE, MAX_PAGES);
 	const struct swap_tier_memory memory = {
 	    .area = pg.frames.pool + ((size_t)pg.frames.nr_bufs << PAGE_SHIFT) + PAGE_BYTES,
 	    .nr_pages = sh.max,
@@ -438,6 +437,14 @@ void share_worked(enum share_work work, uint64_t ns)
 bool share_trim(void)
 {
 	return sh.is_on && swap_tier_trim(pg.swap);
+}
+
+void share_fit(uint32_t nr_frames)
+{
+	uint32_t max = nr_frames / SHARE_STEPS * MAX_SHARE;
+
+	if (sh.is_on && atomic_load(&sh.share) > max)
+		set_share(max);
 }
 
 void share_yield(void)

@@ -327,6 +327,11 @@ static uint32_t next_backed(uint32_t i, uintptr_t end)
 	return i < pg.regions.nr && pg.regions.r[i].start < end ? i : pg.regions.nr;
 }
 
+bool source_is_in(uintptr_t start, uintptr_t end)
+{
+	return nr_sources && next_backed(region_index(&pg.regions, start), end) < pg.regions.nr;
+}
+
 int source_flush(uintptr_t start, uintptr_t end)
 {
 	uint32_t first =

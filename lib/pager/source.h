@@ -70,8 +70,9 @@ void source_read(
  * Return: 0 or -errno. Context: fault, no lock held; sleeps. */
 int source_write(uint16_t source, struct vpn first, void *const *bufs, uint32_t nr);
 
-/* Whether there are any. */
+/* Whether there are any; whether there are in the range (map lock held). */
 bool source_exists(void);
+bool source_is_in(uintptr_t start, uintptr_t end);
 
 /*
  * Write the dirty pages of shared sources in the range to their files; they are clean then. Map

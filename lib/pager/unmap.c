@@ -128,7 +128,10 @@ static bool take_choice(struct batch *b, struct choice c)
 	if (!is_ours) {
 		/* Discarded, and perhaps used again since: the policy was told then. */
 	} else if (atomic_load(&f->flags) & FRAME_WRITING) {
-		policy_insert(c.frame, 0); /* rescued from a write that still needs its buffer */
+		/* Rescued from a write that still needs its buffer; else it is the writer's, who
+		 * tells the policy what becomes of it. */
+		if (state == PAGE_MAPPED)
+			policy_insert(c.frame, 0);
 	} else if (state == PAGE_MAPPED) {
 		add_victim(b, vpn, pte, c.what == CHOICE_EVICT);
 		if (b->does_blocks && *pte & PTE_DIRTY)

@@ -277,6 +277,16 @@ struct generation *generation_get(struct swap *s, uint32_t index)
 	return g;
 }
 
+/* Whatever the caller knows of it. Return: whether there is such a generation. */
+static bool generation_get_try(struct generation *g)
+{
+	uint32_t nr = atomic_load(&g->nr_refs);
+
+	while (nr && !atomic_compare_exchange_weak(&g->nr_refs, &nr, nr + 1))
+		;
+	return nr;
+}
+
 void generation_put(struct generation *g)
 {
 	if (atomic_load(&g->nr_refs) == 0 || atomic_fetch_sub(&g->nr_refs, 1) != 1)
@@ -332,8 +342,11 @@ bool swap_owns_fd(struct swap *s, int fd)
 	for (uint32_t i = 0; i < SWAP_NR_GENERATIONS; i++) {
 		struct generation *g = &s->gens[i];
 
-		if (atomic_load(&g->nr_refs) &&
-		    (is_fd(&g->write_fd, fd) || g->backend->ops->owns_fd(g->backend, fd)))
+		if (!generation_get_try(g))
+			continue;
+		bool is_its = is_fd(&g->write_fd, fd) || g->backend->ops->owns_fd(g->backend, fd);
+		generation_put(g);
+		if (is_its)
 			return true;
 	}
 	return false;

@@ -160,6 +160,37 @@ static int child_writes(void *arg)
 	return 0;
 }
 
+static pthread_barrier_t both;
+
+static void *read_beside(void *at)
+{
+	pthread_barrier_wait(&both);
+	for (size_t i = 0; i < NR_PAGES; i++)
+		EXPECT(*word(at, i * 37 % NR_PAGES) == i * 37 % NR_PAGES);
+	return NULL;
+}
+
+/* Two threads are the first ones in the child to touch anything. */
+static int child_of_two(void *at)
+{
+	pthread_t thread;
+
+	pthread_barrier_init(&both, NULL, 2);
+	EXPECT(!pthread_create(&thread, NULL, read_beside, at));
+	read_beside(at);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+/* Handlers of the program's own, registered before fl_open(), that use managed memory. */
+static uint64_t *at_forks;
+
+static void note_fork(void)
+{
+	if (at_forks)
+		++*at_forks;
+}
+
 /* With no handler but the default the child dies of a fault that is not the pager's. */
 static int child_displaced(void *arg)
 {
@@ -183,6 +214,13 @@ static void forks(void)
 		EXPECT(*word(at, i) == i);
 	int status = api_in_child(child_displaced, NULL);
 	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	for (int i = 0; i < 20; i++)
+		EXPECT(api_in_child(child_of_two, at) == 0);
+	EXPECT(!fl_map(PAGE, RW, (void **)&at_forks));
+	EXPECT(api_in_child(child_writes, at) == 0);
+	EXPECT(*at_forks == 2);
+	EXPECT(!fl_unmap(at_forks, PAGE));
+	at_forks = NULL;
 	EXPECT(!fl_unmap(at, NR_PAGES * PAGE));
 }
 
@@ -205,6 +243,7 @@ int main(int argc, char **argv)
 	bool is_under = argc > 2 && !strcmp(argv[2], "under");
 
 	EXPECT(argc > 1);
+	EXPECT(!pthread_atfork(note_fork, note_fork, NULL));
 	api_handlers();
 	if (!is_under)
 		refused(argv[1]);

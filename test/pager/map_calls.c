@@ -419,6 +419,23 @@ static void test_move_out(void)
 	CHECK(munmap(far, 40 * PAGE_BYTES) == 0);
 }
 
+/* From outside the window into it: what lies there now may be read into as before. */
+static void test_move_in(void)
+{
+	const size_t len = 8 * PAGE_BYTES;
+	char *far = (char *)0x200000000000, *p = map(64, RW, 0);
+	int fd = open("/proc/self/exe", O_RDONLY);
+
+	CHECK(fd >= 0);
+	CHECK(mmap(far, len, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) == far);
+	fill(far, 8, 7);
+	char *q = p + 16 * PAGE_BYTES;
+	CHECK(mremap(far, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, q) == q);
+	CHECK(is_filled(q, 8, 7) && read(fd, q, len) > (ssize_t)(2 * PAGE_BYTES));
+	CHECK(q[0] == '\x7f' && q[1] == 'E' && close(fd) == 0);
+	CHECK(munmap(p, 64 * PAGE_BYTES) == 0);
+}
+
 /* Over the window's borders; in a child, since the allocator's memory lies there. */
 static void test_borders(void)
 {
@@ -501,6 +518,7 @@ int main(int argc, char **argv)
 	test_limits();
 	test_addresses();
 	test_move_out();
+	test_move_in();
 	test_borders();
 	test_fetch();
 	test_raw_lock();
