@@ -148,7 +148,7 @@ static long with_copy(const struct guard_trap *t, struct bounce *b, size_t bytes
 	size_t room = bytes;
 
 	if (!is_all)
-		room = pager_reach((uintptr_t)user, MAX(bytes, MORE_BYTES), PROT_READ | PROT_WRITE);
+		room = pager_reach((uintptr_t)user, MAX(bytes, MORE_BYTES), PROT_READ);
 	char *was = bounce_alloc(b, room + 1);
 	/* Where the program's memory ends the kernel shall meet that end. */
 	if (!is_all && room < MORE_BYTES)
