@@ -20,13 +20,14 @@ static _Atomic uint32_t nr_opening;
 static _Atomic uint64_t closers;
 /* Openers have been refused since when, in 24 bits, and above them the word as it was then. */
 static _Atomic uint64_t refused;
+static _Atomic bool is_split;
 
 static int16_t nr_closing(uint64_t word)
 {
 	return (int16_t)word; /* -1 for a child forked inside a close */
 }
 
-bool fd_open_try(void)
+static bool open_try(void)
 {
 	/* Pairs with fd_close_begin(): one of the two sees the other. */
 	atomic_fetch_add(&nr_opening, 1);
@@ -44,11 +45,22 @@ bool fd_open_try(void)
 	return false;
 }
 
+bool fd_open_try(void)
+{
+	if (!open_try())
+		return false;
+	/* Looked at by who is counted: fd_split_begin() waits, or has said so before. */
+	if (LIKELY(!fd_is_split()))
+		return true;
+	fd_open_end();
+	return false;
+}
+
 void fd_open_begin(void)
 {
 	uint64_t until = now_ns() + TRY_NS;
 
-	while (!fd_open_try()) {
+	while (!open_try()) {
 		if (now_ns() > until) {
 			atomic_fetch_add(&nr_opening, 1);
 			return;
@@ -80,8 +92,20 @@ void fd_close_end(void)
 	atomic_fetch_add(&closers, ONE_ENDED - 1);
 }
 
+void fd_split_begin(void)
+{
+	atomic_store(&is_split, true);
+	fd_close_begin();
+}
+
+bool fd_is_split(void)
+{
+	return atomic_load(&is_split);
+}
+
 void fd_after_fork(void)
 {
+	atomic_store(&is_split, false);
 	atomic_store(&closers, (atomic_load(&closers) / ONE_ENDED + 1) * ONE_ENDED);
 	atomic_store(&nr_opening, 0);
 }

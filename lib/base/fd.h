@@ -27,10 +27,12 @@
  * close in the kernel frees its number first, and one that was left by longjmp or cancelled never
  * comes back. (Beside one of those and others that close all the time, this does without.)
  * Context: fault; nothing that can wait until fd_open_end().
+ * Nothing begins either once threads have tables of their own.
  */
 bool fd_open_try(void);
 
-/* The same for what cannot be done without: tries for a millisecond, then begins all the same. */
+/* The same for what cannot be done without: tries for a millisecond, then begins all the same.
+ * Whoever opens for other threads too looks at fd_is_split() first, then. */
 void fd_open_begin(void);
 void fd_open_end(void);
 
@@ -38,7 +40,15 @@ void fd_open_end(void);
 void fd_close_begin(void);
 void fd_close_end(void);
 
-/* In a forked child: whoever was counted in is not in this process. */
+/*
+ * A thread is about to get a table of its own (unshare), a copy. What is ours there already has the
+ * same number in all tables; what is opened later would be in one only, and its number something
+ * else in the others: it is not opened any more. Ends with fd_close_end(). Context: any.
+ */
+void fd_split_begin(void);
+bool fd_is_split(void);
+
+/* In a forked child: whoever was counted in is not in this process, which has one thread. */
 void fd_after_fork(void);
 
 #endif

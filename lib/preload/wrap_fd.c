@@ -2,11 +2,14 @@
 /*
  * Closing descriptors: the pager's own look closed to the program. Closing one is EBADF, and so is
  * duplicating onto its number (the pager's are numbered high, where programs do not go). What the
- * pager is just opening is not known to be its own yet: see base/fd.h.
+ * pager is just opening is not known to be its own yet: see base/fd.h. So too a thread that wants a
+ * table of descriptors of its own.
  */
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <sys/resource.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +17,7 @@
 #include "base/sys.h"
 #include "base/types.h"
 #include "pager/pager.h"
+#include "preload/bounce.h"
 #include "preload/real.h"
 
 /* Ours may be numbered above a limit that was lowered since. */
@@ -108,8 +112,38 @@ static long close_all_but_ours(unsigned first, unsigned last, int flags)
 	return err;
 }
 
+static long unshare_here(void *arg)
+{
+	int flags = *(int *)arg;
+
+	pager_refresh_counters(); /* a forked child opens all that it needs */
+	fd_split_begin();
+	long result = sys_call1(SYS_unshare, flags);
+	fd_close_end();
+	return with_errno(result);
+}
+
+EXPORT int unshare(int flags)
+{
+	if (!(flags & CLONE_FILES) || !pager_is_running() || pager_in_vfork_child())
+		return (int)with_errno(sys_call1(SYS_unshare, flags));
+	/* Only our threads have the same table: they would keep open what the program closes. */
+	if (__libc_single_threaded)
+		return (int)with_errno(sys_call1(SYS_unshare, flags & ~CLONE_FILES));
+	if (on_managed_stack())
+		return (int)bounce_run(unshare_here, &flags, (uintptr_t)__builtin_frame_address(0));
+	return (int)unshare_here(&flags);
+}
+
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
+	/* First, and of the whole table: else it would copy only what it leaves. */
+	if (flags & CLOSE_RANGE_UNSHARE && pager_is_running() && first <= last &&
+	    !((unsigned)flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))) {
+		if (unshare(CLONE_FILES))
+			return -1;
+		flags &= ~(int)CLOSE_RANGE_UNSHARE;
+	}
 	/* Ours are close-on-exec as they are. */
 	if (!pager_is_running() || flags & CLOSE_RANGE_CLOEXEC || first > last)
 		return (int)with_errno(sys_call3(SYS_close_range, first, last, flags));

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/sys.h"
 #include "pager/pager.h"
 #include "preload/elf_import.h"
@@ -205,7 +206,13 @@ static int clone_sharing(
 {
 	bool is_process = !(flags & CLONE_THREAD);
 	bool is_counted = is_process && pager_vfork_prepare();
+	bool is_split = !is_process && !(flags & CLONE_FILES);
+
+	if (is_split)
+		fd_split_begin();
 	int pid = NEED(clone)(fn, stack, flags, arg, more->parent_tid, more->tls, more->child_tid);
+	if (is_split)
+		fd_close_end();
 	/* Without CLONE_VFORK nobody says when the child is done: it counts for ever. */
 	if (is_counted && (pid < 0 || flags & CLONE_VFORK))
 		pager_vfork_parent();

@@ -179,6 +179,8 @@ static long by_number(long nr, const long a[NR_ARGS])
 		return close((int)a[0]);
 	case SYS_close_range:
 		return close_range((unsigned)a[0], (unsigned)a[1], (int)a[2]);
+	case SYS_unshare:
+		return unshare((int)a[0]);
 	case SYS_dup2:
 		return dup2((int)a[0], (int)a[1]);
 	case SYS_process_madvise:

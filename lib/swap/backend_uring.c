@@ -17,6 +17,9 @@
  * leaves a ring only when all it submitted is complete, else task work would make a later
  * epoll_wait of its return EINTR.
  *
+ * A thread with a table of descriptors of its own uses the rings that there were when it got that;
+ * no more are made then (base/fd.h).
+ *
  * Rings belong to one process. A forked child drops the inherited ones (fork_child), and whoever
  * shares the memory but is another process (vfork) does blocking I/O: the pool knows its pid.
  *
@@ -137,7 +140,7 @@ static bool ring_make(struct ring *r)
 {
 	if (r->state != RING_NONE)
 		return r->state == RING_READY;
-	/* The program is closing things: there will be another time. */
+	/* The program is closing things: there will be another time; or never. */
 	if (!fd_open_try())
 		return false;
 	int err = ring_open(r);

@@ -18,7 +18,8 @@
  * Too many children alive at once (NR_FORKS), or no descriptor to be had: these forks go under one
  * overflow share, to which each adds its live slots. Its write end is kept for the next child, so
  * it cannot come to an end, until an entry is free and it becomes an ordinary one. Without a
- * pipe its slots are kept for good: swap space is lost, never data, and no fork fails for it.
+ * pipe (also where threads have tables of descriptors of their own) its slots are kept for good:
+ * swap space is lost, never data, and no fork fails for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -115,7 +116,8 @@ static int pipe_open(_Atomic int *read_fd, _Atomic int *write_fd)
 	atomic_store(read_fd, -1);
 	atomic_store(write_fd, -1);
 	fd_open_begin();
-	long err = sys_call2(SYS_pipe2, (long)fds, O_CLOEXEC);
+	/* Read ends are polled by any thread. */
+	long err = fd_is_split() ? -EMFILE : sys_call2(SYS_pipe2, (long)fds, O_CLOEXEC);
 	if (!err) {
 		atomic_store(read_fd, sys_fd_move_high(fds[0]));
 		atomic_store(write_fd, sys_fd_move_high(fds[1]));

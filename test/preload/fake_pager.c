@@ -361,6 +361,10 @@ int pager_release(uintptr_t addr, size_t len)
 	return 0;
 }
 
+void pager_refresh_counters(void)
+{
+}
+
 int pager_stay_resident(uint32_t why)
 {
 	uint64_t mask = enter();

@@ -7,8 +7,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,17 +42,22 @@ static void fill(void)
 		memset(pages + i * PAGE, stamp(i), PAGE);
 }
 
+static void check_first(size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		CHECK(pages[i * PAGE] == stamp(i) && pages[i * PAGE + PAGE - 1] == stamp(i));
+}
+
 static void check_pages(void)
 {
-	for (size_t i = 0; i < NR_PAGES; i++)
-		CHECK(pages[i * PAGE] == stamp(i) && pages[i * PAGE + PAGE - 1] == stamp(i));
+	check_first(NR_PAGES);
 }
 
 /* Out of memory and into it again, several times over. */
 static void work(void)
 {
-	for (unsigned i = 0; i < 3; i++) {
-		check_pages();
+	for (unsigned i = 0; i < 4; i++) {
+		check_first(NR_PAGES / 4);
 		generation++;
 		fill();
 	}
@@ -125,6 +134,78 @@ static void fill_table(void)
 	while (dup(0) >= 0)
 		;
 	CHECK(errno == EMFILE);
+}
+
+static void check_in_child(void)
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		check_first(NR_PAGES / 4);
+		_exit(0);
+	}
+	CHECK(wait_status(pid) == 0);
+}
+
+static void *check_in_own_table(void *arg)
+{
+	long which = (long)arg;
+
+	if (which == 1)
+		CHECK(!unshare(CLONE_FILES));
+	if (which == 2)
+		CHECK(!close_range(900, ~0u, CLOSE_RANGE_UNSHARE));
+	if (which == 3)
+		CHECK(!syscall(SYS_unshare, CLONE_FILES));
+	for (int i = 0; i < 3; i++) {
+		check_pages();
+		for (int n = 0; n < 20; n++)
+			open("/dev/zero", O_RDONLY);
+		if (i == 1 && which == 3)
+			check_in_child();
+	}
+	return NULL;
+}
+
+/* A child that lives on while its parent's other threads page. */
+static void *keep_child(void *to)
+{
+	pid_t pid = fork();
+	char c;
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		CHECK(read(((int *)to)[0], &c, 1) == 1);
+		check_pages();
+		_exit(0);
+	}
+	*(pid_t *)((int *)to + 2) = pid;
+	return NULL;
+}
+
+/* Threads with tables of descriptors of their own. */
+static void split_table(void)
+{
+	struct pollfd end = {.events = POLLIN};
+	pthread_t threads[4], keeper;
+	int p[3];
+
+	/* Alone, a process has its table for itself: what it closes is closed. */
+	CHECK(!pipe(p) && !unshare(CLONE_FILES));
+	close(p[1]);
+	end.fd = p[0];
+	CHECK(poll(&end, 1, 5000) == 1 && end.revents == POLLHUP);
+	close(p[0]);
+
+	CHECK(!pipe(p));
+	for (long i = 0; i < 4; i++)
+		CHECK(!pthread_create(&threads[i], NULL, check_in_own_table, (void *)i));
+	CHECK(!pthread_create(&keeper, NULL, keep_child, p) && !pthread_join(keeper, NULL));
+	for (int i = 0; i < 4; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	CHECK(write(p[1], "x", 1) == 1 && wait_status(p[2]) == 0);
+	close(p[0]), close(p[1]);
 }
 
 /* --- limits --------------------------------------------------------------------------------- */
@@ -265,6 +346,7 @@ static const struct {
     {"close what /proc lists", close_listed},
     {"dup2 onto all", duplicate_onto_all},
     {"full table", fill_table},
+    {"tables of threads", split_table},
     {"RLIMIT_NOFILE", few_files},
     {"RLIMIT_FSIZE", small_files},
     {"RLIMIT_MEMLOCK", no_locked_memory},
