@@ -45,12 +45,53 @@ struct notify {
 	union sigval value;
 };
 
+/* As @from, which may be NULL; but detached. Return: 0 or errno. */
+static int copy_attr(pthread_attr_t *to, const pthread_attr_t *from)
+{
+	struct sched_param param;
+	cpu_set_t cpus;
+	sigset_t mask;
+	size_t size;
+	void *stack;
+	int value, err = pthread_attr_init(to);
+
+	if (err)
+		return err;
+	pthread_attr_setdetachstate(to, PTHREAD_CREATE_DETACHED);
+	if (!from)
+		return 0;
+	if (!pthread_attr_getguardsize(from, &size))
+		pthread_attr_setguardsize(to, size);
+	if (!pthread_attr_getstacksize(from, &size))
+		pthread_attr_setstacksize(to, size);
+	/* Where none was set, libc subtracts the size from 0. */
+	if (!pthread_attr_getstack(from, &stack, &size) && (uintptr_t)stack + size)
+		pthread_attr_setstack(to, stack, size);
+	if (!pthread_attr_getschedpolicy(from, &value))
+		pthread_attr_setschedpolicy(to, value);
+	if (!pthread_attr_getschedparam(from, &param))
+		pthread_attr_setschedparam(to, &param);
+	if (!pthread_attr_getinheritsched(from, &value))
+		pthread_attr_setinheritsched(to, value);
+	if (!pthread_attr_getscope(from, &value))
+		pthread_attr_setscope(to, value);
+	/* All of them: none was set. */
+	if (!pthread_attr_getaffinity_np(from, sizeof(cpus), &cpus) &&
+	    CPU_COUNT(&cpus) < CPU_SETSIZE)
+		err = pthread_attr_setaffinity_np(to, sizeof(cpus), &cpus);
+	if (!err && !pthread_attr_getsigmask_np(from, &mask))
+		err = pthread_attr_setsigmask_np(to, &mask);
+	if (err)
+		pthread_attr_destroy(to);
+	return err;
+}
+
 /* --- timers --------------------------------------------------------------------------------- */
 
 struct timer {
 	struct notify notify;
-	pthread_attr_t *attr; /* the program's */
-	int id;               /* the kernel's */
+	pthread_attr_t attr; /* copied from the program's */
+	int id;              /* the kernel's */
 	struct timer *next;
 };
 
@@ -83,8 +124,6 @@ static void start_notify(const struct notify *what, const pthread_attr_t *attr)
 	*copy = *what;
 	if (pthread_create(&thread, attr, run_notify, copy))
 		free(copy);
-	else
-		pthread_detach(thread); /* EINVAL where it was made so */
 }
 
 static void timer_expired(const void *which)
@@ -92,7 +131,7 @@ static void timer_expired(const void *which)
 	pthread_mutex_lock(&lock);
 	for (struct timer *t = timers; t; t = t->next)
 		if (t == which) /* and not deleted meanwhile */
-			start_notify(&t->notify, t->attr);
+			start_notify(&t->notify, &t->attr);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -158,6 +197,12 @@ static int timer_make_locked(clockid_t clock, struct timer *t)
 	return 0;
 }
 
+static void timer_free(struct timer *t)
+{
+	pthread_attr_destroy(&t->attr);
+	free(t);
+}
+
 EXPORT int timer_create(
     clockid_t clock, struct sigevent *restrict event, timer_t *restrict ret_timer)
 {
@@ -168,14 +213,18 @@ EXPORT int timer_create(
 		return (int)with_errno(-EAGAIN);
 	*t = (struct timer){
 	    .notify = {event->sigev_notify_function, event->sigev_value},
-	    .attr = event->sigev_notify_attributes,
 	};
+	int err = -copy_attr(&t->attr, event->sigev_notify_attributes);
+	if (err) {
+		free(t);
+		return (int)with_errno(err);
+	}
 	pthread_mutex_lock(&lock);
-	int err = timer_make_locked(clock, t);
+	err = timer_make_locked(clock, t);
 	int id = t->id;
 	pthread_mutex_unlock(&lock);
 	if (err)
-		free(t);
+		timer_free(t);
 	else
 		*ret_timer = (timer_t)(intptr_t)id;
 	return (int)with_errno(err);
@@ -197,7 +246,8 @@ EXPORT int timer_delete(timer_t timer)
 		break;
 	}
 	pthread_mutex_unlock(&lock);
-	free(found);
+	if (found)
+		timer_free(found);
 	return 0;
 }
 
@@ -229,6 +279,7 @@ static void *wait_for_message(void *arg)
 static int notify_register(mqd_t queue, struct registration *r, const pthread_attr_t *attr)
 {
 	static const unsigned char cookie[COOKIE_BYTES];
+	pthread_attr_t copy;
 	pthread_t thread;
 
 	struct sigevent event = {
@@ -236,14 +287,16 @@ static int notify_register(mqd_t queue, struct registration *r, const pthread_at
 	    .sigev_signo = r->socket,
 	    .sigev_value.sival_ptr = (void *)cookie,
 	};
-	long err = sys_call2(SYS_mq_notify, queue, (long)&event);
+	long err = -copy_attr(&copy, attr);
 	if (err)
 		return (int)err;
-	err = -pthread_create(&thread, attr, wait_for_message, r);
-	if (err)
-		sys_call2(SYS_mq_notify, queue, 0);
-	else
-		pthread_detach(thread);
+	err = sys_call2(SYS_mq_notify, queue, (long)&event);
+	if (!err) {
+		err = -pthread_create(&thread, &copy, wait_for_message, r);
+		if (err)
+			sys_call2(SYS_mq_notify, queue, 0);
+	}
+	pthread_attr_destroy(&copy);
 	return (int)err;
 }
 

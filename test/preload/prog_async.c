@@ -11,6 +11,7 @@
 #include <linux/aio_abi.h>
 #include <mqueue.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
@@ -118,6 +119,20 @@ static void test_posix_aio(void)
 		CHECK(aio_return(cb[i]) == PIECE_BYTES);
 }
 
+/* Its attributes need not outlive the call. */
+static void make_timer(unsigned char *byte, timer_t *timer)
+{
+	struct sigevent *event = by_thread(byte);
+	pthread_attr_t attr;
+
+	CHECK(!pthread_attr_init(&attr) && !pthread_attr_setstacksize(&attr, 256 << 10));
+	event->sigev_notify_attributes = &attr;
+	CHECK(!timer_create(CLOCK_MONOTONIC, event, timer));
+	CHECK(!pthread_attr_destroy(&attr));
+	memset(&attr, 0xff, sizeof(attr));
+	__asm__ volatile("" ::"r"(&attr) : "memory");
+}
+
 static void test_timer(void)
 {
 	unsigned char *byte = managed(1);
@@ -126,7 +141,7 @@ static void test_timer(void)
 
 	*byte = 0;
 	nr_notified = 0;
-	CHECK(!timer_create(CLOCK_MONOTONIC, by_thread(byte), timer));
+	make_timer(byte, timer);
 	CHECK(!timer_settime(*timer, 0, managed_copy(&when, sizeof(when)), NULL));
 	for (int i = 0; i < 20; i++) {
 		press();
