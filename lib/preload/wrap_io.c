@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 #include <linux/filter.h>
+#include <linux/kvm.h>
 #include <linux/sockios.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 
 #include "base/sys.h"
+#include "pager/pager.h"
 #include "preload/guard.h"
 #include "preload/real.h"
 
@@ -258,6 +260,19 @@ static long ethtool(int fd, const struct ifreq *request)
 	return result;
 }
 
+#ifndef KVM_SET_USER_MEMORY_REGION2
+#define KVM_SET_USER_MEMORY_REGION2 0x40a0ae49 /* begins as the older one */
+#endif
+
+/* A guest's memory: nobody could serve the faults of its processors. */
+static void release_guest(const void *arg)
+{
+	struct kvm_userspace_memory_region region;
+
+	if (guard_is_installed() && !guard_copy(&region, arg, sizeof(region)))
+		pager_release(region.userspace_addr, region.memory_size);
+}
+
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	va_list args;
@@ -269,6 +284,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	    in_window((uintptr_t)((struct ifconf *)arg)->ifc_buf))
 		return (int)with_errno(
 		    guard_call(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0));
+	if (request == KVM_SET_USER_MEMORY_REGION || request == KVM_SET_USER_MEMORY_REGION2)
+		release_guest(arg);
 	struct ifreq copy;
 	if (request == SIOCETHTOOL && guard_is_installed() &&
 	    !guard_copy(&copy, arg, sizeof(copy)) && in_window((uintptr_t)copy.ifr_data))

@@ -9,7 +9,9 @@
 #include <linux/elf.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/kvm.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -265,8 +267,52 @@ static void test_write_only(void)
 	CHECK(mprotect(p, 65536, PROT_READ | PROT_WRITE) == 0 && munmap(p, 65536) == 0);
 }
 
+/* The memory of a virtual machine, which reads a byte of it. */
+static void run_guest(int kvm, int machine)
+{
+	static const unsigned char code[] = {0xa0, 0x00, 0x50, 0xf4}; /* mov 0x5000, %al; hlt */
+	unsigned char *memory = managed_pages(1 << 20);
+	struct kvm_userspace_memory_region region = {
+	    .memory_size = 1 << 20, .userspace_addr = (uintptr_t)memory};
+	struct kvm_regs regs = {.rip = 0x1000, .rflags = 2};
+	struct kvm_sregs segments;
+
+	CHECK(!ioctl(machine, KVM_SET_USER_MEMORY_REGION, &region));
+	memcpy(memory + 0x1000, code, sizeof(code));
+	memory[0x5000] = 0x5a;
+	for (int i = 0; i < 8; i++)
+		memset(managed_pages(1 << 20), 1, 1 << 20);
+	int cpu = ioctl(machine, KVM_CREATE_VCPU, 0);
+	CHECK(cpu >= 0);
+	struct kvm_run *run = mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0),
+	    PROT_READ | PROT_WRITE, MAP_SHARED, cpu, 0);
+	CHECK(run != MAP_FAILED && !ioctl(cpu, KVM_GET_SREGS, &segments));
+	segments.cs.base = segments.cs.selector = segments.ds.base = segments.ds.selector = 0;
+	CHECK(!ioctl(cpu, KVM_SET_SREGS, &segments) && !ioctl(cpu, KVM_SET_REGS, &regs));
+	CHECK(!ioctl(cpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_HLT);
+	CHECK(!ioctl(cpu, KVM_GET_REGS, &regs) && (regs.rax & 0xff) == 0x5a);
+	close(cpu);
+}
+
+static void test_guest(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+	int kvm = open("/dev/kvm", O_RDWR);
+	int machine = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
+
+	if (preloaded && strstr(preloaded, "fake"))
+		fprintf(stderr, "skipped guest: the fake pager keeps all that it has\n");
+	else if (machine < 0)
+		fprintf(stderr, "skipped guest: no virtual machines here: %s\n", strerror(errno));
+	else
+		run_guest(kvm, machine);
+	close(machine);
+	close(kvm);
+}
+
 int main(void)
 {
+	test_guest();
 	test_robust();
 	test_destructor();
 	test_words();
