@@ -31,11 +31,13 @@
 #define MAX_CANDIDATE 4096u
 
 REAL(posix_spawn);
+REAL(fclose);
 REAL(pclose);
 
 RESOLVE_EARLY static void resolve(void)
 {
 	RESOLVE(posix_spawn);
+	RESOLVE(fclose);
 	RESOLVE(pclose);
 }
 
@@ -313,12 +315,14 @@ EXPORT int system(const char *command)
 
 struct stream {
 	FILE *file;
+	int fd; /* its */
 	pid_t pid;
 	struct stream *next;
 };
 
 static pthread_mutex_t streams_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct stream *streams; /* [streams_lock] */
+static struct stream *streams;      /* [streams_lock] */
+static _Atomic unsigned nr_streams; /* [streams_lock] to write */
 
 static struct stream *stream_take_locked(FILE *file)
 {
@@ -328,6 +332,7 @@ static struct stream *stream_take_locked(FILE *file)
 		if (found->file != file)
 			continue;
 		*s = found->next;
+		nr_streams--;
 		return found;
 	}
 	return NULL;
@@ -343,8 +348,8 @@ static int spawn_for_popen(pid_t *pid, const char *command, int end, int as)
 		return err;
 	err = posix_spawn_file_actions_adddup2(&actions, end, as);
 	for (struct stream *s = streams; s && !err; s = s->next)
-		if (fileno(s->file) != as)
-			err = posix_spawn_file_actions_addclose(&actions, fileno(s->file));
+		if (s->fd != as)
+			err = posix_spawn_file_actions_addclose(&actions, s->fd);
 	if (!err)
 		err = spawn_shell(pid, command, &actions, NULL);
 	posix_spawn_file_actions_destroy(&actions);
@@ -367,15 +372,17 @@ static FILE *popen_locked(const char *command, bool is_read, bool is_cloexec, st
 	int err = spawn_for_popen(&s->pid, command, other, is_read ? 1 : 0);
 	close(other);
 	if (err) {
-		fclose(s->file);
+		NEED(fclose)(s->file);
 		errno = err;
 		return NULL;
 	}
 	if (!is_cloexec)
 		fcntl(mine, F_SETFD, 0);
-	free(stream_take_locked(s->file)); /* ended by fclose(), and its FILE used again */
+	free(stream_take_locked(s->file)); /* ended inside libc, and its FILE used again */
+	s->fd = mine;
 	s->next = streams;
 	streams = s;
+	nr_streams++;
 	return s->file;
 }
 
@@ -398,15 +405,38 @@ EXPORT FILE *popen(const char *command, const char *mode)
 	return file;
 }
 
-EXPORT int pclose(FILE *file)
+/* Return: NULL: not of popen(). */
+static struct stream *stream_take(FILE *file)
 {
+	if (!nr_streams)
+		return NULL;
 	pthread_mutex_lock(&streams_lock);
 	struct stream *s = stream_take_locked(file);
 	pthread_mutex_unlock(&streams_lock);
-	if (!s)
-		return NEED(pclose)(file);
+	return s;
+}
+
+static int stream_end(struct stream *s)
+{
+	FILE *file = s->file;
 	pid_t pid = s->pid;
+
 	free(s);
-	fclose(file);
+	NEED(fclose)(file);
 	return wait_for(pid);
+}
+
+EXPORT int pclose(FILE *file)
+{
+	struct stream *s = stream_take(file);
+
+	return s ? stream_end(s) : NEED(pclose)(file);
+}
+
+/* libc's waits for the command too. */
+EXPORT int fclose(FILE *file)
+{
+	struct stream *s = stream_take(file);
+
+	return s ? stream_end(s) : NEED(fclose)(file);
 }
