@@ -23,8 +23,7 @@
 #define SLOT_BYTES        (ALTSTACK_BYTES + PAGE_BYTES) /* guard page below */
 
 struct own {
-	char *base;     /* [owner] NULL: none */
-	bool is_ending; /* [owner] given back, and none is taken any more */
+	char *base; /* [owner] NULL: none */
 	stack_t program;
 };
 
@@ -36,24 +35,57 @@ static bool has_key, is_raw; /* [const after altstack_start] */
  * Free stacks, linked through their lowest words; never unmapped, so that a stale head can be
  * read. Page number in the low 36 bits, above it a count that tells a head from the same one
  * taken and given back meanwhile. No lock: a forked child would inherit it held.
+ *
+ * The same for those of threads that are ending: the rest of a thread's end (other destructors,
+ * libc's own) faults too, and its stack may be too small for that. Such a one is free when the
+ * kernel does not know the thread any more.
  */
-static _Atomic uint64_t free_head;
+static _Atomic uint64_t free_head, ending_head;
 #define PAGE_NR_BITS 36
+
+/* At the bottom, where no frame ever comes. */
+struct link {
+	char *next;
+	int tid; /* of a thread that is ending */
+};
 
 static char *head_stack(uint64_t head)
 {
 	return (char *)((head & ((1ull << PAGE_NR_BITS) - 1)) << PAGE_SHIFT);
 }
 
-static void stack_give(char *base)
+static void push(_Atomic uint64_t *list, char *base)
 {
-	uint64_t head = atomic_load(&free_head), new_head;
+	uint64_t head = atomic_load(list), new_head;
 
 	do {
-		__atomic_store_n((char **)base, head_stack(head), __ATOMIC_RELAXED);
+		__atomic_store_n(&((struct link *)base)->next, head_stack(head), __ATOMIC_RELAXED);
 		new_head =
 		    ((head >> PAGE_NR_BITS) + 1) << PAGE_NR_BITS | (uintptr_t)base >> PAGE_SHIFT;
-	} while (!atomic_compare_exchange_weak(&free_head, &head, new_head));
+	} while (!atomic_compare_exchange_weak(list, &head, new_head));
+}
+
+static void stack_give(char *base)
+{
+	push(&free_head, base);
+}
+
+/* Those whose threads have gone become free. */
+static void stack_collect(void)
+{
+	uint64_t head = atomic_load(&ending_head);
+	char *base, *next;
+
+	while (head_stack(head) && !atomic_compare_exchange_weak(&ending_head, &head,
+	                               ((head >> PAGE_NR_BITS) + 1) << PAGE_NR_BITS))
+		;
+	for (base = head_stack(head); base; base = next) {
+		const struct link *link = (const struct link *)base;
+		bool is_gone = sys_call2(SYS_tkill, link->tid, 0) == -ESRCH;
+
+		next = link->next;
+		push(is_gone ? &free_head : &ending_head, base);
+	}
 }
 
 static char *stack_take_cached(void)
@@ -67,7 +99,8 @@ static char *stack_take_cached(void)
 			return NULL;
 		new_head =
 		    ((head >> PAGE_NR_BITS) + 1) << PAGE_NR_BITS |
-		    (uintptr_t)__atomic_load_n((char **)base, __ATOMIC_RELAXED) >> PAGE_SHIFT;
+		    (uintptr_t)__atomic_load_n(&((struct link *)base)->next, __ATOMIC_RELAXED) >>
+		        PAGE_SHIFT;
 	} while (!atomic_compare_exchange_weak(&free_head, &head, new_head));
 	return head_stack(head);
 }
@@ -99,23 +132,20 @@ static char *stack_take(void)
 {
 	char *base = stack_take_cached();
 
+	if (!base) {
+		stack_collect();
+		base = stack_take_cached();
+	}
 	if (!base)
 		base = stack_map(NR_BATCH);
 	return base ? base : stack_map(1);
 }
 
-/* The rest of the thread's end runs on the stack that its handlers interrupt. */
+/* The kernel keeps it for the rest of the thread's end. */
 static void thread_end(void *base)
 {
-	static const stack_t none = {.ss_flags = SS_DISABLE};
-
-	my.is_ending = true;
-	if (!my.base)
-		return;
-	my.base = NULL;
-	if (!is_raw)
-		sys_call2(SYS_sigaltstack, (long)&none, 0);
-	stack_give(base);
+	((struct link *)base)->tid = (int)sys_call0(SYS_gettid);
+	push(&ending_head, base);
 }
 
 /* Whether the notes at @at are those of the Go linker. */
@@ -170,7 +200,7 @@ int altstack_start(void)
 /* Return: whether this thread has got one just now. */
 static bool thread_take(void)
 {
-	if (my.base || my.is_ending || !has_key)
+	if (my.base || !has_key)
 		return false;
 	my.base = stack_take();
 	if (!my.base)

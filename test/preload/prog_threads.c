@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Eight threads, each with pipes of its own, and detached ones that come and go; cancelled ones,
- * which clean up as C++ would; and C11's. */
+ * which clean up as C++ would; C11's; and those with stacks too small for a fault. */
 #include "prog.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <threads.h>
 #include <unistd.h>
 
@@ -106,7 +108,8 @@ static void *come_and_go(void *arg)
 
 #define NR_C11 40
 
-static _Atomic int nr_c11, may_end;
+static _Atomic int nr_c11;
+static _Atomic bool may_end;
 
 static int wait_and_end(void *arg)
 {
@@ -129,7 +132,7 @@ static void test_c11(void)
 	thrd_t thread;
 
 	*result = -5;
-	may_end = 0;
+	may_end = false;
 	for (int i = 0; i < NR_C11; i++) {
 		CHECK(thrd_create(&thread, wait_and_end, result) == thrd_success);
 		CHECK(thrd_detach(thread) == thrd_success);
@@ -140,7 +143,7 @@ static void test_c11(void)
 	char *others = managed_pages(2 << 20);
 	memset(others, 1, 2 << 20);
 	munmap(others, 2 << 20);
-	may_end = 1;
+	may_end = true;
 	while (nr_c11)
 		usleep(1000);
 	usleep(50000);
@@ -150,6 +153,50 @@ static void test_c11(void)
 	CHECK(thrd_create(&thread, end_by_exit, result) == thrd_success);
 	CHECK(thrd_join(thread, &got) == thrd_success && got == 7);
 	free(result);
+}
+
+#define NR_SMALL 8
+
+static _Atomic int nr_ready;
+
+/* libc gives back what its malloc has kept for this thread when all else has ended. */
+static void *end_small(void *arg)
+{
+	void *kept[14], *between;
+
+	for (int i = 0; i < 14; i++) {
+		kept[i] = malloc(i < 7 ? 200 : 900);
+		between = malloc(4000);
+		CHECK(kept[i] && between);
+		memset(kept[i], 1, 200);
+		memset(between, 1, 4000);
+	}
+	for (int i = 0; i < 14; i++)
+		free(kept[i]);
+	nr_ready++;
+	while (!may_end)
+		usleep(1000);
+	return arg;
+}
+
+/* Stacks on which no fault can be served. */
+static void test_small_stacks(void)
+{
+	char *pressure = managed_pages(4 << 20);
+	pthread_t threads[NR_SMALL];
+	pthread_attr_t attr;
+
+	CHECK(!pthread_attr_init(&attr) && !pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN));
+	may_end = false;
+	for (int i = 0; i < NR_SMALL; i++)
+		CHECK(!pthread_create(&threads[i], &attr, end_small, NULL));
+	while (nr_ready < NR_SMALL)
+		usleep(1000);
+	for (size_t i = 0; i < 4 << 20; i += 4096)
+		pressure[i] = 1;
+	may_end = true;
+	for (int i = 0; i < NR_SMALL; i++)
+		CHECK(!pthread_join(threads[i], NULL));
 }
 
 int main(int argc, char **argv)
@@ -174,5 +221,6 @@ int main(int argc, char **argv)
 	while (nr_ended < rounds)
 		usleep(1000);
 	test_c11();
+	test_small_stacks();
 	return 0;
 }
