@@ -161,3 +161,23 @@ Test(fd, a_forked_child_closes_nothing)
 	cr_expect_eq(status, 0);
 	fd_close_end();
 }
+
+/* Once threads have tables of their own, nothing is opened for all of them; a child has one. */
+Test(fd, split_tables_get_nothing_new)
+{
+	int status;
+
+	cr_expect_not(fd_is_split());
+	fd_split_begin();
+	fd_close_end();
+	cr_expect(fd_is_split() && !fd_open_try());
+	fd_open_begin(); /* looks itself */
+	fd_open_end();
+	pid_t pid = fork();
+	if (!pid) {
+		fd_after_fork();
+		_exit(fd_is_split() || !fd_open_try());
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0);
+}
