@@ -11,6 +11,7 @@
 
 #include "base/sys.h"
 #include "pager/internal.h"
+#include "swap/backend.h"
 
 static void on_fault(int signal, void *info_, void *context)
 {
@@ -57,6 +58,21 @@ static inline void *map_alone(size_t bytes)
 {
 	return (void *)pager_mmap(
 	    0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* Swap's backend, but with the transfers of @transfer, which come to *@inner's in the end. For
+ * swap_wrap_backend. */
+static inline struct swap_backend *with_transfer(struct swap_backend *b,
+    int (*transfer)(struct swap_backend *b, struct swap_io *ios, uint32_t nr),
+    const struct swap_backend_ops **inner)
+{
+	static struct swap_backend_ops ops;
+
+	*inner = b->ops;
+	ops = *b->ops;
+	ops.transfer = transfer;
+	b->ops = &ops;
+	return b;
 }
 
 #endif

@@ -17,7 +17,6 @@
 
 #include "alone.h"
 #include "check.h"
-#include "swap/backend.h"
 
 #define RAM_PAGES  8192u
 #define NR_PAGES   2000u
@@ -28,7 +27,6 @@
 
 static char *_Atomic where; /* what is to be paged out */
 static _Atomic bool is_over;
-static struct swap_backend_ops ops;
 static const struct swap_backend_ops *inner;
 
 static int slow_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t nr)
@@ -40,11 +38,7 @@ static int slow_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 
 static struct swap_backend *slow_down(struct swap_backend *b)
 {
-	inner = b->ops;
-	ops = *inner;
-	ops.transfer = slow_transfer;
-	b->ops = &ops;
-	return b;
+	return with_transfer(b, slow_transfer, &inner);
 }
 
 static void *page_out(void *unused)

@@ -17,7 +17,6 @@
 
 #include "alone.h"
 #include "check.h"
-#include "swap/backend.h"
 
 #define RAM_PAGES 4096u
 #define NR_PAGES  (2 * RAM_PAGES)
@@ -27,7 +26,6 @@ static char *old, *new;
 static _Atomic bool is_held, is_over;
 static _Atomic uint32_t nr_held, nr_own; /* writes held up; those of the pager's threads */
 static _Atomic uint32_t nr_served;       /* touches */
-static struct swap_backend_ops ops;
 static const struct swap_backend_ops *inner;
 
 /* The state of the pager when the first write was held up, and when a fault had to wait. */
@@ -65,11 +63,7 @@ static int held_transfer(struct swap_backend *b, struct swap_io *ios, uint32_t n
 /* The same backend, but for its writes. */
 static struct swap_backend *hold_writes(struct swap_backend *b)
 {
-	inner = b->ops;
-	ops = *inner;
-	ops.transfer = held_transfer;
-	b->ops = &ops;
-	return b;
+	return with_transfer(b, held_transfer, &inner);
 }
 
 /* When no touch has come back for long, note why, and let the writes go. */
