@@ -362,7 +362,7 @@ size_t pager_reach(uintptr_t addr, size_t len, int prot)
 	rwlock_read(&pg.map_lock);
 	for (struct piece p; at < end; at = p.end) {
 		p = mapping_piece(at, end);
-		if (p.kind == PIECE_HOLE || (p.r.end && !(p.r.prot & prot)))
+		if (p.kind == PIECE_HOLE || !(p.r.prot & prot))
 			break;
 	}
 	rwlock_read_done(&pg.map_lock);

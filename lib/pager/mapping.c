@@ -96,6 +96,8 @@ struct piece mapping_piece(uintptr_t at, uintptr_t end)
 			p.r = *r;
 		}
 	}
+	if (!in_window(at))
+		p.r.prot = PROT_READ | PROT_WRITE | PROT_EXEC;
 	return p;
 }
 

@@ -29,7 +29,9 @@ enum piece_kind {
 struct piece {
 	uintptr_t start, end;
 	enum piece_kind kind;
-	struct region r; /* the region that it is part of; r.end == 0: none */
+	/* The region that it is part of; r.end == 0: none. Then only `prot` says something, outside
+	 * the window: of what is there nothing is known, and it is taken to be usable. */
+	struct region r;
 };
 
 /* Return: the piece that begins at @at, @end at most. */

@@ -184,10 +184,8 @@ static long move_to(const struct remap *m, uintptr_t to, const struct region *r)
 }
 
 /* The kernel moves it: what is not managed, or shall not be where it goes. */
-static long remap_by_kernel(const struct remap *m, const struct region *r_old)
+static long remap_by_kernel(const struct remap *m, int prot)
 {
-	/* Of what lies outside the window nothing is known: it is taken to be usable. */
-	int prot = r_old->end ? r_old->prot : PROT_READ | PROT_WRITE | PROT_EXEC;
 	bool is_fixed = m->flags & MREMAP_FIXED;
 	uintptr_t to = is_fixed ? m->to : 0;
 
@@ -275,7 +273,7 @@ static long move_out(const struct remap *m, const struct region *r)
 		return err;
 	/* Over the window's border, of which the kernel is the better judge. */
 	if (touches_window(m->to, m->new_len) || is_one_mapping(m->old, m->old_len))
-		return remap_by_kernel(m, &as_it_was);
+		return remap_by_kernel(m, as_it_was.prot);
 	long to = move_by_copy(m, &as_it_was);
 	if (to >= 0 && !(m->flags & MREMAP_DONTUNMAP))
 		mapping_replaced(m->old, m->old + m->old_len, -1);
@@ -295,7 +293,7 @@ static long move_one(const struct remap *m, const struct piece *p)
 	long err = 0;
 
 	if (p->kind == PIECE_KERNEL)
-		return remap_by_kernel(m, &p->r);
+		return remap_by_kernel(m, p->r.prot);
 	if (!is_target_managed(m))
 		return move_out(m, &p->r);
 	if (m->flags & MREMAP_FIXED)
@@ -356,7 +354,7 @@ static long grow(const struct remap *m, const struct piece *p)
 	if (p->end < old_end)
 		return -EFAULT;
 	if (p->kind == PIECE_KERNEL)
-		return remap_by_kernel(m, &p->r);
+		return remap_by_kernel(m, p->r.prot);
 	if (p->r.marks & REGION_LOCKED && mlock_may(m->new_len - m->old_len))
 		return -EAGAIN;
 	if (new_end <= WINDOW_END && !region_overlaps(&pg.regions, old_end, new_end) &&
